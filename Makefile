@@ -1,0 +1,107 @@
+# Needs Python 3.11 or newer, make, curl and pip; `make` alone lists the targets.
+#
+# Each target that needs the virtual environment sets it up when it is missing or older than the lock.
+
+VENV := .venv
+BIN := $(VENV)/bin
+SET_UP := $(VENV)/.set-up
+YEAR := build/flights-2013
+
+# The functions run on Python 3.13 in AWS; the lock serves 3.11 to 3.13. Names that are on the path but
+# do not run, or cannot make virtual environments, are passed over.
+SUITS := -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
+	$$name $(SUITS) && echo $$name && break; done)
+
+COMPILE := $(BIN)/uv pip compile --quiet --no-header --generate-hashes --universal \
+	--python-version 3.11 --upgrade
+
+# Nothing here talks to an AWS account: a region is all that the tools want. The SAM CLI keeps its state
+# in .venv instead of the home directory. The functions' own Makefiles, which `sam build` runs, are no
+# business of this one's settings.
+unexport AWS_PROFILE MAKEFLAGS PYTHON
+export AWS_DEFAULT_REGION := us-east-1
+export AWS_EC2_METADATA_DISABLED := true
+export SAM_CLI_TELEMETRY := 0
+export __SAM_CLI_APP_DIR := $(abspath $(VENV)/sam-cli)
+
+.DELETE_ON_ERROR:
+.PHONY: help setup demo up test check check-python check-types check-template check-sql build year \
+	lock clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; \
+		do printf '%-16s%s\n' "$$name" "$$text"; done
+
+setup: $(SET_UP) ## Install the pinned tools into .venv
+
+demo: $(SET_UP) ## Deploy to a laptop cloud, load a week of flights, show the results, take it down
+	@exec $(BIN)/python -m local demo $(ARGS)
+
+up: $(SET_UP) ## Deploy to a laptop cloud and keep it running until Ctrl-C
+	@exec $(BIN)/python -m local up $(ARGS)
+
+test: $(SET_UP) ## Run the tests; ARGS="-k words" picks some
+	@mkdir -p build/tmp
+	@PYTEST_DEBUG_TEMPROOT=build/tmp exec $(BIN)/python -m pytest $(ARGS)
+
+check: check-python check-types check-template check-sql ## Check style, types, template and SQL
+
+check-python: $(SET_UP) ## Check the style of the Python code
+	@echo '== ruff: rules'
+	@$(BIN)/ruff check
+	@echo '== ruff: format'
+	@$(BIN)/ruff format --check
+
+check-types: $(SET_UP) ## Check the types of the Python code
+	@echo '== mypy: functions, local, examples'
+	@$(BIN)/mypy
+
+check-template: $(SET_UP) ## Check the template and the state machine in it
+	@echo '== cfn-lint: template.yaml'
+	@$(BIN)/cfn-lint template.yaml
+	@echo '== sam validate --lint'
+	@$(BIN)/sam validate --lint
+
+check-sql: $(SET_UP) ## Check the style of the SQL
+	@echo '== sqlfluff: sql'
+	@$(BIN)/sqlfluff lint --disable-progress-bar sql
+
+build: $(SET_UP) ## Build the functions as `sam deploy` takes them
+	@PATH="$(abspath $(BIN)):$$PATH" exec sam build
+
+year: $(SET_UP) ## Write the flights of the whole year into build/flights-2013
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --require-hashes \
+		--requirement requirements-year.txt
+	@$(BIN)/python examples/flights/split_year.py $(YEAR)
+
+lock: $(SET_UP) ## Write the requirements files anew, with the newest versions that fit
+	@$(COMPILE) requirements.in --output-file requirements.txt
+	@$(COMPILE) requirements-uv.in --output-file requirements-uv.txt
+	@$(COMPILE) --no-deps requirements-year.in --output-file requirements-year.txt
+
+clean: ## Remove everything that is not in git's care
+	@rm -rf $(VENV) .aws-sam build .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# uv takes seconds where pip takes a minute, but reads none of pip's settings: where the index is
+# reachable through those alone, pip installs the same locked files.
+# An interrupt must not look like uv's failure.
+#
+# The SAM CLI is pinned, so it need not ask the index whether there is a newer one.
+$(SET_UP): requirements.txt requirements-uv.txt
+	@python='$(PYTHON)'; "$$python" $(SUITS) || { \
+		echo 'set-up: no Python 3.11 or newer with venv and pip was found' \
+			"(tried $${python:-python3.13, python3.12, python3.11, python3});" \
+			'name one: make PYTHON=/path/to/python3' >&2; exit 1; }; \
+	echo "== set-up: $(VENV), $$("$$python" --version)"; \
+	"$$python" -m venv --clear $(VENV)
+	@trap 'exit 130' INT TERM; \
+		$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-uv.txt \
+		&& $(BIN)/uv pip install --quiet --python $(BIN)/python --link-mode copy \
+			--require-hashes --requirement requirements.txt \
+		|| { echo '== set-up: uv could not install (its reason is above); pip does, in a minute or two'; \
+			$(BIN)/python -m pip install --quiet --no-deps --require-hashes \
+				--requirement requirements.txt; }
+	@mkdir -p $(VENV)/sam-cli && echo '{"lastVersionCheck": 4102444800.0}' >$(VENV)/sam-cli/metadata.json
+	@touch $@

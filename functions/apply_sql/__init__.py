@@ -1,0 +1,1 @@
+"""Applies the folder sql/ to the warehouse when the stack is deployed."""

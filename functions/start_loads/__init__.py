@@ -1,0 +1,1 @@
+"""Turns S3 notifications into executions of the load state machine."""

@@ -1,0 +1,345 @@
+"""What `StartLoadsFunction` decides: which uploads make up which loads. Pure, no AWS.
+
+The identity rules live here: the same set of object versions always gives the same
+`load_id` and, byte for byte, the same state machine input.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+from urllib.parse import unquote_plus
+
+MAX_FILES_PER_LOAD = 100
+# Redshift's VARCHAR holds 65,535 bytes; the rest is room for how JSON may be spelt there.
+MAX_MANIFEST_BYTES = 60_000
+MAX_KEY_BYTES = 1_024
+MAX_ATTEMPTS = 99
+# An execution's name has 80 characters at most: 40 + "-" + 24 hex digits + "-99".
+MAX_SLUG_LENGTH = 40
+MAX_STAGED_SUFFIXES = 2
+
+DUPLICATE_STATUSES = frozenset({"RUNNING", "SUCCEEDED", "PENDING_REDRIVE"})
+COMPRESSION_SUFFIXES = frozenset(
+    {"br", "bz2", "deflate", "gz", "lz4", "lzo", "snappy", "xz", "zip", "zst"}
+)
+
+_PLAIN_SUFFIX = re.compile(r"[a-z0-9]{1,10}")
+_OUTSIDE_SLUG = re.compile(r"[^0-9A-Za-z_-]")
+
+
+class MalformedEventError(ValueError):
+    """An event, message or record that is not what S3 sends. Retrying does not help."""
+
+
+class AttemptsExhaustedError(RuntimeError):
+    """All `MAX_ATTEMPTS` names of a load are taken by failed executions."""
+
+
+@dataclass(frozen=True, order=True)
+class UploadedFile:
+    """One object version under `raw/<dataset>/`.
+
+    `key` is decoded; `version_id`, `etag` and `sequencer` are "" where S3 gave none;
+    `size` is in bytes; `uploaded_at` is the event's time, ISO 8601 with its zone.
+    """
+
+    bucket: str
+    key: str
+    version_id: str
+    etag: str
+    sequencer: str
+    size: int
+    uploaded_at: str
+
+    @property
+    def dataset(self) -> str:
+        """The path element after `raw/`. Hostile input: any text without a slash."""
+        return self.key.split("/")[1]
+
+    @property
+    def name(self) -> str:
+        """The last path element of the key."""
+        return self.key.rstrip("/").rpartition("/")[2]
+
+    @cached_property
+    def file_id(self) -> str:
+        """32 hex digits that name this object version and no other."""
+        version = [self.version_id] if self.version_id else ["", self.etag, self.sequencer]
+        # JSON, so that no two lists of texts are spelt alike.
+        return _sha256(json.dumps([self.bucket, self.key, *version]))[:32]
+
+    @property
+    def staged_name(self) -> str:
+        """`<file_id>[.<format>][.<compression>]`: a name that Spectrum neither hides nor misreads.
+
+        Spectrum tells compression by the suffix, so that one has to survive.
+        """
+        suffixes: list[str] = []
+        for suffix in reversed(self.name.lower().split(".")[1:]):
+            if len(suffixes) == MAX_STAGED_SUFFIXES or not _PLAIN_SUFFIX.fullmatch(suffix):
+                break
+            suffixes.insert(0, suffix)
+            if suffix not in COMPRESSION_SUFFIXES:
+                break
+        return ".".join([self.file_id, *suffixes])
+
+    @property
+    def archive_key(self) -> str:
+        """`archive/<dataset>/<yyyy>/<mm>/<dd>/<file_id>/<name>`, by the day of upload (UTC).
+
+        The name loses characters at its left where S3's limit of 1,024 bytes asks for it.
+        """
+        day = _moment(self.uploaded_at).date().isoformat().replace("-", "/")
+        folder = f"archive/{self.dataset}/{day}/{self.file_id}/"
+        return folder + _last_bytes(self.name, MAX_KEY_BYTES - len(folder.encode()))
+
+    def manifest_entry(self) -> dict[str, Any]:
+        """What the load procedure is told about the file, in its parameter `p_files`."""
+        return {
+            "file_id": self.file_id,
+            "key": self.key,
+            "version_id": self.version_id,
+            "sequencer": self.sequencer,
+            "size": self.size,
+        }
+
+    def to_input(self) -> dict[str, Any]:
+        """What the state machine is told about the file."""
+        return asdict(self) | {
+            "file_id": self.file_id,
+            "staged_name": self.staged_name,
+            "archive_key": self.archive_key,
+        }
+
+
+@dataclass(frozen=True)
+class SkippedRecord:
+    """A record that is no upload to load, and why. The texts are the event's own."""
+
+    bucket: str
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Load:
+    """A batch of files of one dataset, sorted by `file_id`: one execution, one transaction."""
+
+    dataset: str
+    files: tuple[UploadedFile, ...]
+
+    @property
+    def load_id(self) -> str:
+        """`<slug of the dataset>-<24 hex digits over the file_ids>`, at most 65 characters."""
+        slug = _OUTSIDE_SLUG.sub("_", self.dataset)[:MAX_SLUG_LENGTH]
+        return f"{slug}-{_sha256(json.dumps([file.file_id for file in self.files]))[:24]}"
+
+    def to_input(self) -> str:
+        """The execution's input, compact JSON: the same batch gives the same bytes."""
+        document = {
+            "dataset": self.dataset,
+            "load_id": self.load_id,
+            "files": [file.to_input() for file in self.files],
+        }
+        return _compact_json(document)
+
+    def run_ids(self) -> Iterator[str]:
+        """The execution names of the attempts, in order: `load_id`, `load_id-2`, `load_id-3` …"""
+        yield self.load_id
+        for attempt in range(2, MAX_ATTEMPTS + 1):
+            yield f"{self.load_id}-{attempt}"
+
+
+@dataclass
+class Intake:
+    """What a set of S3 notifications holds, and which message brought which file."""
+
+    uploads: list[UploadedFile] = field(default_factory=list)
+    skipped: list[SkippedRecord] = field(default_factory=list)
+    message_ids: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, message_id: str, notification: object) -> None:
+        """Take one notification in, whole or not at all.
+
+        Raises MalformedEventError if any of its records cannot be read.
+        """
+        uploads, skipped = read_notification(notification)
+        self.uploads.extend(uploads)
+        self.skipped.extend(skipped)
+        for upload in uploads:
+            self.message_ids.setdefault(upload.file_id, set()).add(message_id)
+
+    def loads(self) -> list[Load]:
+        """The loads that cover every file once, sorted by dataset."""
+        return plan_loads(self.uploads)
+
+    def messages_of(self, load: Load) -> set[str]:
+        """The messages that brought a file of this load, duplicates of it included."""
+        return {message_id for file in load.files for message_id in self.message_ids[file.file_id]}
+
+
+def read_notification(notification: object) -> tuple[list[UploadedFile], list[SkippedRecord]]:
+    """The uploads of one S3 notification, and the records that are none.
+
+    Raises MalformedEventError where it is not a notification of S3.
+    """
+    if not isinstance(notification, Mapping):
+        raise MalformedEventError("the notification is not a JSON object")
+    if notification.get("Event") == "s3:TestEvent":
+        bucket = str(notification.get("Bucket", ""))
+        return [], [SkippedRecord(bucket, "", "s3:TestEvent, which S3 sends when it is wired up")]
+    records = notification.get("Records")
+    if not isinstance(records, list) or not records:
+        raise MalformedEventError("the notification has no Records")
+    read = [read_record(record) for record in records]
+    return (
+        [entry for entry in read if isinstance(entry, UploadedFile)],
+        [entry for entry in read if isinstance(entry, SkippedRecord)],
+    )
+
+
+def read_record(record: object) -> UploadedFile | SkippedRecord:
+    """One record of an S3 notification; its key is form-encoded, and is decoded here, once.
+
+    Raises MalformedEventError where a field is missing or of the wrong kind.
+    """
+    if _text(record, "eventSource") != "aws:s3":
+        raise MalformedEventError("the record is not from aws:s3")
+    event_name = _text(record, "eventName")
+    s3 = _member(record, "s3")
+    bucket = _text(_member(s3, "bucket"), "name")
+    entity = _member(s3, "object")
+    key = _decode_key(_text(entity, "key"))
+    if not event_name.startswith("ObjectCreated:"):
+        return SkippedRecord(bucket, key, f"{event_name} is no upload")
+    size = _member(entity, "size")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise MalformedEventError("size is not a number of bytes")
+    if reason := reason_to_skip(key, size):
+        return SkippedRecord(bucket, key, reason)
+    uploaded_at = _text(record, "eventTime")
+    _moment(uploaded_at)
+    version_id = _optional_text(entity, "versionId")
+    return UploadedFile(
+        bucket=bucket,
+        key=key,
+        # A bucket whose versioning is suspended calls every new version "null".
+        version_id="" if version_id == "null" else version_id,
+        etag=_optional_text(entity, "eTag"),
+        sequencer=_optional_text(entity, "sequencer"),
+        size=size,
+        uploaded_at=uploaded_at,
+    )
+
+
+def reason_to_skip(key: str, size: int) -> str:
+    """Why this (decoded) key is not to be loaded; "" where it is. `size` is in bytes."""
+    if key.endswith("/") and size == 0:
+        return "a folder marker"
+    prefix, _, rest = key.partition("/")
+    dataset, _, name = rest.partition("/")
+    if prefix != "raw" or not dataset or not name:
+        return "the key is outside raw/<dataset>/"
+    return ""
+
+
+def plan_loads(uploads: Iterable[UploadedFile]) -> list[Load]:
+    """Group uploads by dataset and cut each group into loads that stay within the limits.
+
+    Depends on the set of uploads only: neither on their order nor on repeats. Where two
+    records tell of the same object version, the least one counts.
+    """
+    by_dataset: dict[str, dict[str, UploadedFile]] = {}
+    for upload in sorted(uploads):
+        by_dataset.setdefault(upload.dataset, {}).setdefault(upload.file_id, upload)
+    return [
+        Load(dataset, chunk)
+        for dataset, files in sorted(by_dataset.items())
+        for chunk in _chunks([files[file_id] for file_id in sorted(files)])
+    ]
+
+
+def is_duplicate(status: str) -> bool:
+    """Whether an execution in this status makes another one for the same batch needless."""
+    return status in DUPLICATE_STATUSES
+
+
+def _chunks(files: list[UploadedFile]) -> Iterator[tuple[UploadedFile, ...]]:
+    chunk: list[UploadedFile] = []
+    chunk_bytes = 0
+    for file in files:
+        # The entry and the comma or bracket before it; the closing bracket comes on top.
+        entry_bytes = len(_compact_json(file.manifest_entry()).encode()) + 1
+        is_full = len(chunk) == MAX_FILES_PER_LOAD
+        if chunk and (is_full or chunk_bytes + entry_bytes + 1 > MAX_MANIFEST_BYTES):
+            yield tuple(chunk)
+            chunk, chunk_bytes = [], 0
+        chunk.append(file)
+        chunk_bytes += entry_bytes
+    if chunk:
+        yield tuple(chunk)
+
+
+def _compact_json(document: object) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _last_bytes(text: str, limit: int) -> str:
+    """The longest end of `text` that has at most `limit` bytes in UTF-8."""
+    return text.encode()[-limit:].decode(errors="ignore") if limit > 0 else ""
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise MalformedEventError("eventTime is not an ISO 8601 time with its zone") from None
+
+
+def _decode_key(encoded: str) -> str:
+    try:
+        key = unquote_plus(encoded, errors="strict")
+    except UnicodeDecodeError:
+        raise MalformedEventError("the key is not UTF-8") from None
+    key_bytes = len(key.encode())
+    if not 0 < key_bytes <= MAX_KEY_BYTES:
+        raise MalformedEventError(f"the key has {key_bytes} bytes, not 1 to {MAX_KEY_BYTES}")
+    return key
+
+
+def _member(parent: object, name: str) -> object:
+    if not isinstance(parent, Mapping) or name not in parent:
+        raise MalformedEventError(f"{name} is missing")
+    return parent[name]
+
+
+def _text(parent: object, name: str) -> str:
+    value = _member(parent, name)
+    if not isinstance(value, str) or not value or not _is_utf8(value):
+        raise MalformedEventError(f"{name} is not a text")
+    return value
+
+
+def _is_utf8(text: str) -> bool:
+    """False for a half of a surrogate pair, which JSON can spell and no service takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _optional_text(parent: object, name: str) -> str:
+    return _text(parent, name) if isinstance(parent, Mapping) and parent.get(name) else ""

@@ -1,0 +1,125 @@
+"""StartLoadsFunction: starts one execution of the load state machine per batch of files.
+
+Called by: the event source of IngestQueue; by hand with a plain S3 notification.
+Input:     an SQS event whose bodies are S3 notifications, or one S3 notification.
+Output:    for SQS, {"batchItemFailures": [{"itemIdentifier": message id}, …]};
+           for S3, {"started": [run_id, …], "duplicates": [load_id, …], "skipped": count}.
+Errors:    SQS: a message that cannot be read, or whose load cannot be started, is a batch
+           item failure, and the others go on. S3: core.MalformedEventError,
+           core.AttemptsExhaustedError and botocore's errors are raised.
+Settings:  STATE_MACHINE_ARN.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from start_loads import core
+
+logger = Logger()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Start the loads that the event asks for; see the module for its shapes."""
+    records = event.get("Records")
+    if records and records[0].get("eventSource") == "aws:sqs":
+        return start_from_queue(records)
+    return start_from_notification(event)
+
+
+def start_from_queue(messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Start the loads of a batch of SQS messages; answers which messages are to come again."""
+    intake = core.Intake()
+    failed = take_in(messages, intake)
+    log_skipped(intake)
+    for load in intake.loads():
+        try:
+            start_load(load)
+        except (ClientError, BotoCoreError, core.AttemptsExhaustedError) as error:
+            logger.exception("load not started", dataset=load.dataset, reason=str(error))
+            failed |= intake.messages_of(load)
+    message_ids = [message["messageId"] for message in messages]
+    return {"batchItemFailures": [{"itemIdentifier": i} for i in message_ids if i in failed]}
+
+
+def start_from_notification(notification: Mapping[str, Any]) -> dict[str, Any]:
+    """Start the loads of one S3 notification; answers what was done."""
+    intake = core.Intake()
+    intake.add("", notification)
+    log_skipped(intake)
+    runs = {load.load_id: start_load(load) for load in intake.loads()}
+    return {
+        "started": [run_id for run_id in runs.values() if run_id],
+        "duplicates": [load_id for load_id, run_id in runs.items() if not run_id],
+        "skipped": len(intake.skipped),
+    }
+
+
+def take_in(messages: list[dict[str, Any]], intake: core.Intake) -> set[str]:
+    """Read every message into `intake`; answers the ids of those that cannot be read.
+
+    They fail alone, time and again, and so end in the dead-letter queue.
+    """
+    unreadable = set()
+    for message in messages:
+        message_id = message["messageId"]
+        try:
+            intake.add(message_id, json.loads(message["body"]))
+        # A body of nothing but brackets is a RecursionError to the JSON parser.
+        except (ValueError, RecursionError) as error:
+            logger.error("message not readable", message_id=message_id, reason=str(error))
+            unreadable.add(message_id)
+    return unreadable
+
+
+def log_skipped(intake: core.Intake) -> None:
+    """Say of every record that starts no load why it does not."""
+    for record in intake.skipped:
+        logger.info("record skipped", bucket=record.bucket, key=record.key, reason=record.reason)
+
+
+def start_load(load: core.Load) -> str | None:
+    """Start the load's next attempt; answers its run_id, or None where it is a duplicate.
+
+    Raises core.AttemptsExhaustedError, and botocore's ClientError or BotoCoreError.
+    """
+    document = load.to_input()
+    for run_id in load.run_ids():
+        taken_by = try_to_start(run_id, document)
+        if taken_by is None:
+            logger.info("load started", dataset=load.dataset, run_id=run_id, files=len(load.files))
+            return run_id
+        if core.is_duplicate(taken_by):
+            reason = f"execution {run_id} is {taken_by}"
+            logger.info("duplicate skipped", dataset=load.dataset, reason=reason)
+            return None
+    raise core.AttemptsExhaustedError(f"{load.load_id} has failed {core.MAX_ATTEMPTS} times")
+
+
+def try_to_start(run_id: str, document: str) -> str | None:
+    """Start an execution; answers None, or the status of the one that has this name already."""
+    machine = os.environ["STATE_MACHINE_ARN"]
+    try:
+        states_client().start_execution(stateMachineArn=machine, name=run_id, input=document)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
+            raise
+        execution = f"{machine.replace(':stateMachine:', ':execution:')}:{run_id}"
+        status: str = states_client().describe_execution(executionArn=execution)["status"]
+        return status
+    return None
+
+
+@cache
+def states_client() -> Any:
+    """The Step Functions client, made at the first use; throttled calls are tried again."""
+    return boto3.client("stepfunctions", config=Config(retries={"mode": "standard"}))

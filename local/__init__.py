@@ -1,0 +1,1 @@
+"""A laptop cloud that runs the deployed template itself: MiniStack, PostgreSQL, SAM CLI."""

@@ -1,0 +1,123 @@
+"""`python -m local up | demo`: the laptop cloud with the project's stack in it."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from local import demo, interrupts
+from local.cloud import ACCESS_KEY, REGION, SECRET_KEY, CloudError, LaptopCloud
+from local.deploy import DeployError, build, deploy
+from local.stack import Stack
+
+STACK_NAME = "redshift-pipeline"
+EXAMPLE_FILE = "examples/flights/flights_2013-01-01.csv"
+EXAMPLE_EVENT = "events/start_loads/s3_notification.json"
+EXIT_FAILURE = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command, and return its exit code."""
+    options = _parse(arguments)
+    _log_to(options.log)
+    interrupts.install()
+    console = Console(highlight=False)
+    try:
+        if options.command == "demo":
+            return demo.run(console)
+        return _up(console, options)
+    except (CloudError, DeployError, demo.DemoError) as error:
+        console.print(str(error), style="red", markup=False)
+        return EXIT_FAILURE
+    except interrupts.Interrupted as interrupted:
+        console.print("Interrupted; everything is taken down.")
+        return interrupted.exit_code
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    parser.add_argument("--log", metavar="FILE", help="write the laptop cloud's log to FILE")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("demo", help="load a week of flights, show the results, take it down")
+    up = commands.add_parser("up", help="deploy, and keep running until Ctrl-C")
+    up.add_argument("--port", type=int, default=4566, help="where AWS is (4566)")
+    up.add_argument("--warehouse-port", type=int, default=5439, help="where Redshift is (5439)")
+    up.add_argument("--stack-name", default=STACK_NAME, help=f"({STACK_NAME})")
+    return parser.parse_args(arguments)
+
+
+def _log_to(file: str | None) -> None:
+    handler = logging.FileHandler(file) if file else logging.NullHandler()
+    logging.basicConfig(
+        level=logging.INFO if file else logging.CRITICAL,
+        handlers=[handler],
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    # It would explain how it parsed each statement.
+    logging.getLogger("sqlfluff").setLevel(logging.WARNING)
+
+
+def _up(console: Console, options: argparse.Namespace) -> int:
+    cloud = LaptopCloud(options.port, options.warehouse_port)
+    with interrupts.shielded_run(cloud):
+        with console.status("sam build"):
+            build_folder = build(cloud)
+        with console.status("sam deploy"):
+            stack = deploy(cloud, options.stack_name, build_folder)
+        _print_hints(stack)
+        try:
+            while True:
+                signal.pause()
+        except interrupts.Interrupted:
+            return 0  # it is how `up` is meant to end
+
+
+def _print_hints(stack: Stack) -> None:
+    """Say where things are and what to try, then `ready`. Commands are there to be copied."""
+    binaries = os.path.relpath(os.path.dirname(sys.executable))
+    outputs = stack.outputs
+    endpoint_url, port = stack.cloud.endpoint_url, stack.warehouse.port
+    database = outputs["DatabaseName"]
+    read_secret = (
+        f"{binaries}/aws secretsmanager get-secret-value --secret-id {outputs['AdminSecretArn']} "
+        "--query SecretString --output text"
+    )
+    pick_password = f"{binaries}/python -c 'import json; print(json.loads(input())[\"password\"])'"
+    query = "select * from mart.daily_route_performance order by flights desc limit 10"
+    print(
+        f"""
+AWS          {endpoint_url} ({REGION})
+Warehouse    127.0.0.1:{port}, database {database}
+Credentials  {read_secret}
+
+In another terminal, first:
+
+  export AWS_ENDPOINT_URL={endpoint_url} AWS_DEFAULT_REGION={REGION}
+  export AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY={SECRET_KEY}
+
+Then try: load a file, query the result, call the function with an event.
+
+  {binaries}/aws s3 cp {EXAMPLE_FILE} s3://{outputs["RawBucketName"]}/raw/flights/
+
+  PGPASSWORD=$({read_secret} | {pick_password}) \\
+    psql -h 127.0.0.1 -p {port} -U etl_admin -d {database} -c '{query}'
+
+  {binaries}/sam remote invoke StartLoadsFunction --stack-name {stack.name} \\
+    --event-file {EXAMPLE_EVENT}
+
+Ctrl-C takes everything down.
+
+ready""",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    # MiniStack's idle threads would be waited for.
+    os._exit(code)

@@ -1,0 +1,324 @@
+"""The laptop cloud: MiniStack in a thread, PostgreSQL warehouses, a Spectrum server.
+
+Everything listens on 127.0.0.1, state is in memory, and files are in one temporary folder that
+`stop` removes. MiniStack keeps its state in modules and reads its settings when they are imported,
+hence one cloud per process.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+
+from local.redshift_serverless import Namespace, RedshiftServerless
+from local.sdk_tasks import Hook, SdkTasks
+from local.warehouse import Warehouse
+
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+HOST = "127.0.0.1"
+ACCESS_KEY = SECRET_KEY = "test"
+START_TIMEOUT_SECONDS = 30
+STOP_TIMEOUT_SECONDS = 10
+
+_started_before = threading.Lock()
+
+
+class CloudError(Exception):
+    """The laptop cloud cannot start."""
+
+
+class LaptopCloud:
+    """A cloud on this computer, from `start` to `stop` or as a context manager.
+
+    `port` serves every AWS service, `warehouse_port` the first Redshift workgroup; 0 takes a free
+    port. `wait_scale` shrinks the waits and retry intervals of state machines. `before_call` and
+    `after_call` hold callables that see each AWS call of a state machine (see `SdkTasks`).
+    """
+
+    def __init__(self, port: int = 0, warehouse_port: int = 0, wait_scale: float = 1.0) -> None:
+        self._wanted_port = port
+        self._warehouse_port = warehouse_port
+        self._wait_scale = wait_scale
+        self._cleanup = contextlib.ExitStack()
+        self.folder = Path()
+        self.endpoint_url = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def before_call(self) -> list[Hook]:
+        return self._tasks.before_call
+
+    @property
+    def after_call(self) -> list[Hook]:
+        return self._tasks.after_call
+
+    @property
+    def port(self) -> int:
+        return int(self.endpoint_url.rsplit(":", 1)[-1])
+
+    def start(self) -> None:
+        """Start serving. Raises CloudError, and leaves nothing behind then."""
+        if not _started_before.acquire(blocking=False):
+            raise CloudError("This process has had its laptop cloud: one per process.")
+        with contextlib.ExitStack() as undo:
+            listener = undo.enter_context(_listen(self._wanted_port))
+            self.endpoint_url = f"http://{HOST}:{listener.getsockname()[1]}"
+            self.folder = undo.enter_context(_temporary_files())
+            undo.enter_context(_only_these_aws_variables(self._ministack_settings()))
+            self._plug_in(undo)
+            undo.enter_context(_serving(listener))
+            self._cleanup = undo.pop_all()
+
+    def stop(self) -> None:
+        """End every process and thread of the cloud and remove its files. May be called again."""
+        self._cleanup.close()
+
+    def at_stop(self, callback: Callable[[], object]) -> None:
+        """Have something done when the cloud stops, before it does."""
+        self._cleanup.callback(callback)
+
+    def client(self, service: str, **arguments: Any) -> Any:
+        """A boto3 client with the rights of the account's root."""
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint_url,
+            region_name=REGION,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            **arguments,
+        )
+
+    def environment(self) -> dict[str, str]:
+        """The environment for programs that are to use this cloud and no other."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return {**kept, **self._aws_variables(), "TMPDIR": str(self.folder / "tmp")}
+
+    def warehouse(self, workgroup: str) -> Warehouse:
+        """The running warehouse of a workgroup. Raises KeyError."""
+        return self._redshift.warehouses[workgroup]
+
+    def _aws_variables(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            # The user's own profiles stay out of it.
+            "AWS_CONFIG_FILE": str(self.folder / "aws-config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "aws-credentials"),
+        }
+
+    def _ministack_settings(self) -> dict[str, str]:
+        return {
+            **self._aws_variables(),
+            "AUTH": "true",
+            "BIND_HOST": HOST,
+            "MINISTACK_HOST": HOST,
+            "MINISTACK_REGION": REGION,
+            "MINISTACK_ACCOUNT_ID": ACCOUNT,
+            "GATEWAY_PORT": str(self.port),
+            "SFN_WAIT_SCALE": str(self._wait_scale),
+            "LOG_LEVEL": "WARNING",
+            "PERSIST_STATE": "0",
+            "S3_PERSIST": "0",
+            "S3_DATA_DIR": str(self.folder / "s3"),
+            "STATE_DIR": str(self.folder / "state"),
+            "LAMBDA_EXECUTOR": "local",
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "DOCKER_HOST": f"unix://{self.folder}/no-docker",
+        }
+
+    def _plug_in(self, undo: contextlib.ExitStack) -> None:
+        # MiniStack reads its settings when it is imported, so not before they are set.
+        from local import ministack_plugs
+        from local.data_api import DataApi
+        from local.spectrum import ScanServer
+
+        scans = ScanServer(self.endpoint_url)
+        scans.start()
+        undo.callback(scans.stop)
+        self._redshift = RedshiftServerless(
+            lambda namespace: self._start_warehouse(namespace, scans.url), _redshift_arn
+        )
+        undo.callback(self._redshift.stop)
+        self._tasks = SdkTasks(self.endpoint_url, REGION)
+        data_api = DataApi(self._redshift.warehouses)
+        ministack_plugs.serve_data_api(data_api.handle, self._redshift.workgroup_arn)
+        ministack_plugs.provision_redshift_serverless(self._redshift)
+        ministack_plugs.answer_secret_arns()
+        ministack_plugs.read_yaml_definitions()
+        ministack_plugs.assume_roles_as_a_service()
+        ministack_plugs.call_services_as_the_machine(self._tasks)
+        ministack_plugs.batch_messages()
+        brake = ministack_plugs.Brake()
+        brake.install()
+        undo.callback(brake.stop)
+
+    def _start_warehouse(self, namespace: Namespace, scan_endpoint: str) -> Warehouse:
+        from local import spectrum
+
+        # The given port is the first workgroup's; a second one would find it taken.
+        port, self._warehouse_port = self._warehouse_port, 0
+        warehouse = Warehouse(
+            folder=self.folder / f"warehouse-{namespace.arn.rsplit('/', 1)[-1]}",
+            database=namespace.database,
+            admin_user=str(namespace.properties["AdminUsername"]),
+            admin_password=str(namespace.properties["AdminUserPassword"]),
+            port=port,
+            scan_endpoint=scan_endpoint,
+        )
+        with contextlib.ExitStack() as undo:
+            undo.callback(warehouse.stop)
+            warehouse.start()
+            spectrum.install(warehouse)
+            undo.pop_all()
+        warehouse.on_statement = lambda _statement: _refresh(warehouse)
+        return warehouse
+
+
+def _refresh(warehouse: Warehouse) -> None:
+    from local import spectrum
+
+    spectrum.refresh(warehouse)
+
+
+def _redshift_arn(kind: str, identifier: str) -> str:
+    return f"arn:aws:redshift-serverless:{REGION}:{ACCOUNT}:{kind}/{identifier}"
+
+
+@contextlib.contextmanager
+def _listen(port: int) -> Iterator[socket.socket]:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+        except OSError as error:
+            raise CloudError(f"Port {port} is taken ({error}): choose another.") from error
+        yield listener
+
+
+@contextlib.contextmanager
+def _temporary_files() -> Iterator[Path]:
+    """One folder for all temporary files of this process, MiniStack's among them."""
+    before = tempfile.tempdir
+    folder = Path(tempfile.mkdtemp(prefix="laptop-cloud-"))
+    # PostgreSQL runs as another user when this process is root's.
+    folder.chmod(0o711)
+    (folder / "tmp").mkdir()
+    tempfile.tempdir = str(folder / "tmp")
+    try:
+        yield folder
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _only_these_aws_variables(variables: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith("AWS_"):
+            del os.environ[name]
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _serving(listener: socket.socket) -> Iterator[None]:
+    server = _Server(listener)
+    server.start()
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+def _as_tls(scope: Any) -> Any:
+    """Pass a request off as TLS, which bucket policies ask for. This computer is all it crosses."""
+    if scope["type"] != "http":
+        return scope
+    return {**scope, "headers": [*scope["headers"], (b"x-forwarded-proto", b"https")]}
+
+
+class _Server(threading.Thread):
+    """MiniStack under Hypercorn, in a thread with an event loop of its own."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        super().__init__(name="laptop-cloud", daemon=True)
+        self._listener = listener
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+
+    def start(self) -> None:
+        super().start()
+        if not self._ready.wait(START_TIMEOUT_SECONDS) or self._failure:
+            raise CloudError(f"MiniStack did not start: {self._failure or 'timed out'}")
+
+    def stop(self) -> None:
+        if self.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self.join(STOP_TIMEOUT_SECONDS)
+
+    def run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._serve())
+        except BaseException as error:  # noqa: BLE001 - `start` raises it
+            self._failure = error
+        finally:
+            self._ready.set()
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        from hypercorn.asyncio import serve
+        from hypercorn.config import Config
+        from ministack import app
+
+        config = Config()
+        config.bind = [f"fd://{os.dup(self._listener.fileno())}"]
+        config.keep_alive_timeout = 75
+        config.graceful_timeout = 0.5
+        config.shutdown_timeout = 2
+        config.loglevel = "WARNING"
+        config.errorlog = logging.getLogger("hypercorn.error")
+
+        async def announcing(scope: Any, receive: Any, send: Any) -> None:
+            async def send_and_tell(message: Any) -> None:
+                await send(message)
+                if message["type"] == "lifespan.startup.complete":
+                    self._ready.set()
+
+            await app.app(_as_tls(scope), receive, send_and_tell)
+
+        await serve(announcing, config, shutdown_trigger=self._stopping.wait)

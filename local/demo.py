@@ -1,0 +1,290 @@
+"""The demo: a week of flights from upload to mail, on a laptop cloud that is taken down again."""
+
+import csv
+import json
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+
+from local import interrupts
+from local.cloud import LaptopCloud
+from local.deploy import PROJECT, build, deploy
+from local.stack import Stack
+
+STACK_NAME = "redshift-pipeline"
+WEEK = PROJECT / "examples" / "flights"
+BATCH_WINDOW_SECONDS = 2
+LOAD_TIMEOUT_SECONDS = 120
+MAIL_TIMEOUT_SECONDS = 10
+POLL_SECONDS = 0.2
+EXIT_FAILURE = 1
+
+BUSIEST_ROUTES = """
+select origin, destination, sum(flights) as flights, sum(cancelled) as cancelled,
+    sum(delayed_departures) as delayed, sum(departure_delay_minutes) as delay_minutes
+from mart.daily_route_performance
+group by origin, destination
+order by flights desc, origin, destination
+limit 10
+"""
+
+
+class DemoError(Exception):
+    """The demo cannot go on."""
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A notification as its reader sees it."""
+
+    reader: str
+    subject: str
+    text: str
+
+
+@dataclass
+class Check:
+    """A thing that must hold at the end."""
+
+    claim: str
+    holds: bool
+
+
+@dataclass
+class Stopwatch:
+    """How long each phase took, in seconds."""
+
+    laps: dict[str, float] = field(default_factory=dict)
+    _since: float = field(default_factory=time.monotonic)
+
+    def lap(self, name: str) -> None:
+        """End a phase, and begin the next."""
+        now = time.monotonic()
+        self.laps[name] = now - self._since
+        self._since = now
+
+
+class Mailbox:
+    """A queue that subscribes to a topic, in place of a reader's mail address."""
+
+    def __init__(self, stack: Stack, reader: str, topic_arn: str) -> None:
+        self._stack = stack
+        self._reader = reader
+        self._url = stack.sqs.create_queue(QueueName=f"demo-mail-{reader}")["QueueUrl"]
+        attributes = stack.sqs.get_queue_attributes(
+            QueueUrl=self._url, AttributeNames=["QueueArn"]
+        )["Attributes"]
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": attributes["QueueArn"],
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        stack.sqs.set_queue_attributes(QueueUrl=self._url, Attributes={"Policy": policy})
+        stack.cloud.client("sns").subscribe(
+            TopicArn=topic_arn, Protocol="sqs", Endpoint=attributes["QueueArn"]
+        )
+
+    def collect(self) -> list[Mail]:
+        """Take out what has come in."""
+        answer = self._stack.sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10)
+        bodies = [json.loads(message["Body"]) for message in answer.get("Messages", [])]
+        return [Mail(self._reader, body.get("Subject", ""), body["Message"]) for body in bodies]
+
+
+def run(console: Console) -> int:
+    """Run the demo, and return the exit code: 1 when anything is not as it should be.
+
+    Raises CloudError, DeployError and DemoError.
+    """
+    stopwatch = Stopwatch()
+    cloud = LaptopCloud()
+    with interrupts.shielded_run(cloud):
+        stopwatch.lap("laptop cloud")
+        stack = _deploy(cloud, console, stopwatch)
+        checks = _show(stack, console, stopwatch)
+    stopwatch.lap("take down")
+    _print_timings(console, stopwatch)
+    return _print_checks(console, checks)
+
+
+def _deploy(cloud: LaptopCloud, console: Console, stopwatch: Stopwatch) -> Stack:
+    with console.status("sam build"):
+        build_folder = build(cloud)
+    stopwatch.lap("sam build")
+    with console.status("sam deploy"):
+        stack = deploy(
+            cloud, STACK_NAME, build_folder, {"BatchWindowSeconds": str(BATCH_WINDOW_SECONDS)}
+        )
+    stopwatch.lap("sam deploy")
+    return stack
+
+
+def _show(stack: Stack, console: Console, stopwatch: Stopwatch) -> list[Check]:
+    mailboxes = [
+        Mailbox(stack, "business", stack.outputs["BusinessTopicArn"]),
+        Mailbox(stack, "support", stack.outputs["SupportTopicArn"]),
+    ]
+    files = sorted(WEEK.glob("*.csv"))
+    _upload(stack, files, console)
+    stopwatch.lap("upload")
+    _follow_loads(stack, len(files), console)
+    stopwatch.lap("load")
+    _print_routes(stack, console)
+    _print_archive(stack, console)
+    mails = _collect_mails(mailboxes, len(stack.executions()))
+    _print_mails(mails, console)
+    checks = _checks(stack, files, mails)
+    stopwatch.lap("look at it")
+    return checks
+
+
+def _upload(stack: Stack, files: list[Path], console: Console) -> None:
+    bucket = stack.outputs["RawBucketName"]
+    console.rule("Upload")
+    for file in files:
+        stack.s3.upload_file(str(file), bucket, f"raw/flights/{file.name}")
+        console.print(f"s3://{bucket}/raw/flights/{file.name}")
+
+
+def _follow_loads(stack: Stack, files: int, console: Console) -> None:
+    """Show the loads until all files have been in one and all have ended."""
+    console.rule("Load")
+    deadline = time.monotonic() + LOAD_TIMEOUT_SECONDS
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            executions = stack.executions()
+            loads = [_input(stack, execution) for execution in executions]
+            tables = [
+                _progress(stack, execution, load)
+                for execution, load in zip(executions, loads, strict=True)
+            ]
+            waiting = f"The queue gathers files for {BATCH_WINDOW_SECONDS} seconds."
+            live.update(Group(*tables) if tables else waiting, refresh=True)
+            ended = all(execution["status"] != "RUNNING" for execution in executions)
+            if ended and sum(len(load["files"]) for load in loads) >= files:
+                return
+            if time.monotonic() > deadline:
+                raise DemoError(f"The files were not loaded within {LOAD_TIMEOUT_SECONDS} s.")
+            time.sleep(POLL_SECONDS)
+
+
+def _input(stack: Stack, execution: dict[str, Any]) -> dict[str, Any]:
+    answer = stack.step_functions.describe_execution(executionArn=execution["executionArn"])
+    parsed: dict[str, Any] = json.loads(answer["input"])
+    return parsed
+
+
+def _progress(stack: Stack, execution: dict[str, Any], load: dict[str, Any]) -> Table:
+    """One execution: its states in the order of their first visit."""
+    events = stack.step_functions.get_execution_history(
+        executionArn=execution["executionArn"], maxResults=1000
+    )["events"]
+    count = len(load["files"])
+    table = Table(
+        title=f"{execution['name']}: {count} file{'s' if count > 1 else ''}, {execution['status']}",
+        title_justify="left",
+        box=None,
+    )
+    table.add_column("at", justify="right")
+    table.add_column("state")
+    table.add_column("visits", justify="right")
+    for name, visits in _visits(events).items():
+        seconds = (visits[0] - events[0]["timestamp"]).total_seconds()
+        table.add_row(f"{seconds:.1f} s", name, f"{len(visits)}" if len(visits) > 1 else "")
+    for event in events:
+        failure = event.get("executionFailedEventDetails", {})
+        if failure:
+            table.add_row("", f"{failure.get('error')}: {failure.get('cause')}")
+    return table
+
+
+def _visits(events: list[dict[str, Any]]) -> dict[str, list[datetime]]:
+    visits: dict[str, list[datetime]] = {}
+    for event in events:
+        if "stateEnteredEventDetails" in event:
+            name = event["stateEnteredEventDetails"]["name"]
+            visits.setdefault(name, []).append(event["timestamp"])
+    return visits
+
+
+def _print_routes(stack: Stack, console: Console) -> None:
+    console.rule("The ten busiest routes of the week, from mart.daily_route_performance")
+    table = Table(box=None)
+    for column in ("origin", "destination"):
+        table.add_column(column)
+    for column in ("flights", "cancelled", "delayed", "delay, minutes"):
+        table.add_column(column, justify="right")
+    for origin, destination, *numbers in stack.query(BUSIEST_ROUTES):
+        table.add_row(origin, destination, *(f"{number:,}" for number in numbers))
+    console.print(table)
+
+
+def _print_archive(stack: Stack, console: Console) -> None:
+    console.rule("Archive")
+    for key in stack.keys("ArchiveBucketName", "archive/"):
+        console.print(f"s3://{stack.outputs['ArchiveBucketName']}/{key}", soft_wrap=True)
+    left = stack.keys("RawBucketName", "raw/")
+    console.print(f"raw/ holds {len(left)} files." if left else "raw/ is empty.")
+
+
+def _collect_mails(mailboxes: list[Mailbox], expected: int) -> list[Mail]:
+    mails: list[Mail] = []
+    deadline = time.monotonic() + MAIL_TIMEOUT_SECONDS
+    while len(mails) < expected and time.monotonic() < deadline:
+        for mailbox in mailboxes:
+            mails += mailbox.collect()
+    return mails
+
+
+def _print_mails(mails: list[Mail], console: Console) -> None:
+    console.rule("Mail")
+    for mail in mails:
+        console.print(Panel(mail.text, title=f"To {mail.reader}: {mail.subject}"))
+
+
+def _checks(stack: Stack, files: list[Path], mails: list[Mail]) -> list[Check]:
+    executions = stack.executions()
+    [[flights]] = stack.query("select sum(flights) from mart.daily_route_performance")
+    written = sum(map(_count_rows, files))
+    readers = [mail.reader for mail in mails]
+    return [
+        Check(
+            f"every load succeeded ({len(executions)})",
+            all(execution["status"] == "SUCCEEDED" for execution in executions),
+        ),
+        Check(f"the view counts the {written:,} flights of the files", flights == written),
+        Check(
+            f"the archive holds the {len(files)} files",
+            len(stack.keys("ArchiveBucketName", "archive/")) == len(files),
+        ),
+        Check("raw/ is empty", not stack.keys("RawBucketName", "raw/")),
+        Check("staging/ is empty", not stack.keys("RawBucketName", "staging/")),
+        Check("business heard of each load", readers.count("business") == len(executions)),
+        Check("support heard nothing", "support" not in readers),
+    ]
+
+
+def _count_rows(file: Path) -> int:
+    with file.open(newline="", encoding="utf-8") as lines:
+        return sum(1 for _ in csv.reader(lines)) - 1
+
+
+def _print_timings(console: Console, stopwatch: Stopwatch) -> None:
+    console.rule("Time")
+    laps = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in stopwatch.laps.items())
+    console.print(f"{sum(stopwatch.laps.values()):.1f} s: {laps}")
+
+
+def _print_checks(console: Console, checks: list[Check]) -> int:
+    for check in checks:
+        console.print("[green]yes[/]" if check.holds else "[red]NO [/]", check.claim)
+    return 0 if all(check.holds for check in checks) else EXIT_FAILURE

@@ -1,0 +1,147 @@
+"""Redshift Serverless for CloudFormation: a workgroup is a running warehouse."""
+
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.warehouse import Warehouse
+
+Properties = dict[str, Any]
+Provisioned = tuple[str, dict[str, Any]]
+
+
+@dataclass
+class Namespace:
+    """The properties of an AWS::RedshiftServerless::Namespace, and its ARN."""
+
+    properties: Properties
+    arn: str
+
+    @property
+    def name(self) -> str:
+        return str(self.properties["NamespaceName"])
+
+    @property
+    def database(self) -> str:
+        return str(self.properties.get("DbName", "dev"))
+
+    def attributes(self) -> dict[str, Any]:
+        return {
+            "Namespace.NamespaceName": self.name,
+            "Namespace.NamespaceArn": self.arn,
+            "Namespace.NamespaceId": self.arn.rsplit("/", 1)[-1],
+            "Namespace.DbName": self.database,
+            "Namespace.AdminUsername": self.properties.get("AdminUsername", "admin"),
+            "Namespace.IamRoles": self.properties.get("IamRoles", []),
+            "Namespace.DefaultIamRoleArn": self.properties.get("DefaultIamRoleArn", ""),
+            "Namespace.Status": "AVAILABLE",
+        }
+
+
+@dataclass
+class Workgroup:
+    """The properties of an AWS::RedshiftServerless::Workgroup, its ARN and its port."""
+
+    properties: Properties
+    arn: str
+    port: int
+
+    @property
+    def name(self) -> str:
+        return str(self.properties["WorkgroupName"])
+
+    def attributes(self) -> dict[str, Any]:
+        return {
+            "Workgroup.WorkgroupName": self.name,
+            "Workgroup.WorkgroupArn": self.arn,
+            "Workgroup.WorkgroupId": self.arn.rsplit("/", 1)[-1],
+            "Workgroup.NamespaceName": self.properties["NamespaceName"],
+            "Workgroup.BaseCapacity": self.properties.get("BaseCapacity", 128),
+            "Workgroup.Endpoint.Address": "127.0.0.1",
+            "Workgroup.Endpoint.Port": self.port,
+            "Workgroup.Status": "AVAILABLE",
+        }
+
+
+@dataclass
+class RedshiftServerless:
+    """The namespaces and workgroups of a laptop cloud.
+
+    `start_warehouse` takes a namespace and answers the running warehouse of its workgroup.
+    `new_arn` takes a kind and an id. `warehouses` holds the running ones by workgroup name. The
+    methods named after CloudFormation's verbs take and answer what MiniStack's provisioners do;
+    they raise ValueError, which fails the resource.
+    """
+
+    start_warehouse: Callable[[Namespace], Warehouse]
+    new_arn: Callable[[str, str], str]
+    warehouses: dict[str, Warehouse] = field(default_factory=dict)
+    workgroups: dict[str, Workgroup] = field(default_factory=dict)
+    namespaces: dict[str, Namespace] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _stopped: bool = False
+
+    def workgroup_arn(self, name: str) -> str:
+        """The ARN of a workgroup, or '*' where there is none of that name."""
+        workgroup = self.workgroups.get(name)
+        return workgroup.arn if workgroup else "*"
+
+    def create_namespace(self, _id: str, properties: Properties, _stack: str) -> Provisioned:
+        name = str(properties["NamespaceName"])
+        with self._lock:
+            if name in self.namespaces:
+                raise ValueError(f"A namespace named {name} already exists.")
+            arn = self.new_arn("namespace", str(uuid.uuid4()))
+            namespace = self.namespaces[name] = Namespace(properties, arn)
+        return name, namespace.attributes()
+
+    def update_namespace(
+        self, name: str, _old: Properties, new: Properties, _stack: str
+    ) -> Provisioned:
+        _refuse_rename(name, new["NamespaceName"])
+        self.namespaces[name].properties = new
+        return name, self.namespaces[name].attributes()
+
+    def delete_namespace(self, name: str, _properties: Properties) -> None:
+        self.namespaces.pop(name, None)
+
+    def create_workgroup(self, _id: str, properties: Properties, _stack: str) -> Provisioned:
+        name = str(properties["WorkgroupName"])
+        namespace = self.namespaces.get(str(properties["NamespaceName"]))
+        if namespace is None:
+            raise ValueError(f"There is no namespace named {properties['NamespaceName']}.")
+        # Held while it starts, so that `stop` finds each warehouse either whole or not at all.
+        with self._lock:
+            if self._stopped or name in self.warehouses:
+                raise ValueError(f"A workgroup named {name} cannot be made, or exists already.")
+            warehouse = self.warehouses[name] = self.start_warehouse(namespace)
+        arn = self.new_arn("workgroup", str(uuid.uuid4()))
+        workgroup = self.workgroups[name] = Workgroup(properties, arn, warehouse.port)
+        return name, workgroup.attributes()
+
+    def update_workgroup(
+        self, name: str, _old: Properties, new: Properties, _stack: str
+    ) -> Provisioned:
+        _refuse_rename(name, new["WorkgroupName"])
+        self.workgroups[name].properties = new
+        return name, self.workgroups[name].attributes()
+
+    def delete_workgroup(self, name: str, _properties: Properties) -> None:
+        self.workgroups.pop(name, None)
+        warehouse = self.warehouses.pop(name, None)
+        if warehouse:
+            warehouse.stop()
+
+    def stop(self) -> None:
+        """Stop every warehouse. None starts after this."""
+        with self._lock:
+            self._stopped = True
+        for name in list(self.warehouses):
+            self.delete_workgroup(name, {})
+
+
+def _refuse_rename(name: str, wanted: str) -> None:
+    if name != wanted:
+        raise ValueError(f"The laptop cloud cannot rename {name} to {wanted}: delete the stack.")

@@ -1,0 +1,284 @@
+"""Files of an external table, as Spectrum reads them, turned into the rows that `COPY` takes.
+
+Only delimited text with Hive's OpenCSVSerde, plain, gzip or bzip2: what this product stages.
+Everything else is refused by name. The laptop's PostgreSQL reads its text format, which tells NULL
+(`\\N`) from an empty string; its csv format does not.
+"""
+
+import bz2
+import csv
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+OPEN_CSV = "org.apache.hadoop.hive.serde2.OpenCSVSerde"
+MAX_ROW_BYTES = (
+    4 * 1024 * 1024
+)  # AWS: "the maximum row size supported by Redshift Spectrum is 4 MB"
+BLOCK_BYTES = 1024 * 1024
+
+NULL = "\\N"
+
+# Compressions that Spectrum or a sender may know and the laptop cloud does not read. They are told
+# by the key's extension, as Spectrum does; any other extension is read as plain text.
+_UNREAD_EXTENSIONS = frozenset(
+    {".7z", ".br", ".deflate", ".lz4", ".lzo", ".snappy", ".xz", ".z", ".zip", ".zst", ".zstd"}
+)
+
+
+class FormatError(ValueError):
+    """A file, or a table, that cannot be read. The text says why, without the file's name."""
+
+
+def decompressed(chunks: Iterable[bytes], key: str) -> Iterator[bytes]:
+    """Undo the compression that the key's extension names.
+
+    Raises FormatError for data that is damaged or cut short, and for compressions not read here.
+    """
+    extension = PurePosixPath(key).suffix.lower()
+    if extension == ".gz":
+        return _members(chunks, _Gunzip)
+    if extension == ".bz2":
+        return _members(chunks, bz2.BZ2Decompressor)
+    if extension in _UNREAD_EXTENSIONS:
+        raise FormatError(f"the laptop cloud does not read {extension} files")
+    return iter(chunks)
+
+
+class _Gunzip:
+    """zlib's decompressor with the interface of bz2's, which keeps the input it has not used."""
+
+    def __init__(self) -> None:
+        self._zlib = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        return self._zlib.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._zlib.unused_data
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._zlib.unconsumed_tail
+
+    def decompress(self, data: bytes, max_length: int = 0) -> bytes:
+        return self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
+
+
+def _members(
+    chunks: Iterable[bytes], new: Callable[[], "_Gunzip | bz2.BZ2Decompressor"]
+) -> Iterator[bytes]:
+    """Decompress a file of one or more members: `cat a.gz b.gz` is a valid file."""
+    member = None
+    for chunk in chunks:
+        data = chunk
+        while data:
+            member = member or new()
+            yield from _inflated(member, data)
+            data = member.unused_data if member.eof else b""
+            if member.eof:
+                member = None
+    if member is not None:
+        raise FormatError("unexpected end of file")
+
+
+def _inflated(member: "_Gunzip | bz2.BZ2Decompressor", data: bytes) -> Iterator[bytes]:
+    try:
+        yield member.decompress(data, BLOCK_BYTES)
+        while not member.eof and not member.needs_input:
+            yield member.decompress(b"", BLOCK_BYTES)
+    except (zlib.error, OSError) as error:
+        # zlib: "Error -3 while decompressing data: incorrect data check".
+        raise FormatError(str(error).rpartition(": ")[2]) from error
+
+
+def line_blocks(chunks: Iterable[bytes], skip: int = 0) -> Iterator[bytes]:
+    """Cut into blocks of whole lines, each ended by `\\n`, leaving out the first `skip` lines.
+
+    Lines end in LF, CRLF or CR, as in Hadoop's text input; the last one may lack its end.
+    """
+    rest = b""
+    for chunk in chunks:
+        data = rest + chunk
+        # A CR at the very end may be half of a CRLF.
+        held = b"\r" if data.endswith(b"\r") else b""
+        lines, newline, rest = _unix(data[: len(data) - len(held)]).rpartition(b"\n")
+        rest += held
+        if len(rest) > MAX_ROW_BYTES:
+            raise FormatError("a row is longer than 4 MB")
+        block, skip = _without_lines(lines + newline, skip)
+        if block:
+            yield block
+    if rest:
+        block, skip = _without_lines(_unix(rest).removesuffix(b"\n") + b"\n", skip)
+        if block:
+            yield block
+
+
+def _unix(data: bytes) -> bytes:
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
+
+
+def _without_lines(block: bytes, skip: int) -> tuple[bytes, int]:
+    while skip and block:
+        block = block.partition(b"\n")[2]
+        skip -= 1
+    return block, skip
+
+
+@dataclass(frozen=True)
+class OpenCsv:
+    """Hive's OpenCSVSerde over `width` columns, all of them strings.
+
+    It follows the Java class: a line is a row (no line break inside quotes); a column that the line
+    lacks is NULL, one too many is dropped; an empty line is a row of NULLs; the escape character
+    counts inside quotes alone, before a quote or itself, and vanishes elsewhere; a quote left open
+    loses its column.
+    """
+
+    width: int
+    separator: str = ","
+    quote: str = '"'
+    escape: str = "\\"
+
+    @classmethod
+    def from_parameters(cls, width: int, parameters: Mapping[str, str]) -> "OpenCsv":
+        """Read the SerDe's parameters separatorChar, quoteChar and escapeChar."""
+        separator = parameters.get("separatorChar", ",")
+        quote = parameters.get("quoteChar", '"')
+        escape = parameters.get("escapeChar", "\\")
+        if escape == '"':
+            escape = "\\"  # what the Java class makes of its own default
+        if any(len(character) != 1 or not character.isascii() for character in (separator, quote)):
+            raise FormatError("separatorChar and quoteChar must be one ASCII character each")
+        if len({separator, quote, escape, "\n", "\r"}) != 5 or len(escape) != 1:
+            raise FormatError("separatorChar, quoteChar and escapeChar must differ")
+        return cls(width, separator, quote, escape)
+
+    def copy_rows(self, block: bytes, more: Iterable[str]) -> bytes:
+        """Turn a block of whole lines into `COPY` text, each row followed by the values `more`."""
+        if b"\0" in block:
+            raise FormatError("a row holds a NUL character")
+        suffix = "".join("\t" + copy_value(value) for value in more) + "\n"
+        if self._is_plain(block):
+            return block.replace(self.separator.encode(), b"\t").replace(b"\n", suffix.encode())
+        try:
+            text = block.decode()
+        except UnicodeDecodeError as error:
+            raise FormatError("a row is not valid UTF-8") from error
+        return "".join(self._copy_row(row, suffix) for row in self._rows(text)).encode()
+
+    def _is_plain(self, block: bytes) -> bool:
+        """Whether separators alone say where a column ends, and each line has just its columns."""
+        separator = self.separator.encode()
+        special = {self.quote.encode(), self.escape.encode(), b"\\", b"\t"} - {separator}
+        if self.width == 1 or any(character in block for character in special):
+            return False
+        if not block.isascii() and not _is_utf8(block):
+            return False
+        separators = self.width - 1
+        return all(line.count(separator) == separators for line in block[:-1].split(b"\n"))
+
+    def _rows(self, text: str) -> Iterable[list[str]]:
+        if self.escape not in text and self._regular_lines().fullmatch(text):
+            try:
+                return list(self._csv_reader(text.split("\n")[:-1]))
+            except csv.Error:
+                pass  # a column longer than the module's limit
+        return [self._columns(line) for line in text.split("\n")[:-1]]
+
+    def _columns(self, line: str) -> list[str]:
+        if not line:
+            return []
+        if self.quote not in line and self.escape not in line:
+            return line.split(self.separator)
+        return open_csv_columns(line, self.separator, self.quote, self.escape)
+
+    def _csv_reader(self, lines: list[str]) -> Iterator[list[str]]:
+        return csv.reader(lines, delimiter=self.separator, quotechar=self.quote)
+
+    def _regular_lines(self) -> re.Pattern[str]:
+        """Match lines on which opencsv and Python's csv module agree: no stray quotes."""
+        s, q = re.escape(self.separator), re.escape(self.quote)
+        column = f"(?:{q}(?:[^{q}\n]|{q}{q})*+{q}|[^{s}{q}\n]*+)"
+        return re.compile(f"(?:{column}(?:{s}{column})*+\n)*+")
+
+    def _copy_row(self, row: list[str], suffix: str) -> str:
+        missing = self.width - len(row)
+        if missing < 0:
+            row = row[: self.width]
+        line = "\t".join(row)
+        if "\\" in line or line.count("\t") != max(len(row) - 1, 0):
+            line = "\t".join(map(copy_value, row))
+        if missing > 0:
+            line = "\t".join([*([line] if row else []), *[NULL] * missing])
+        return line + suffix
+
+
+def copy_value(value: str) -> str:
+    """Escape one value for PostgreSQL's text format."""
+    return (
+        value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+    )
+
+
+def open_csv_columns(line: str, separator: str, quote: str, escape: str) -> list[str]:
+    """Split one line as opencsv 2.3's CSVParser does, with its defaults otherwise.
+
+    Source: net.sf.opencsv, CSVParser.parseLine (strictQuotes false, ignoreLeadingWhiteSpace true).
+    """
+    columns: list[str] = []
+    column: list[str] = []
+    in_quotes = False
+    position = 0
+    while position < len(line):
+        character = line[position]
+        following = line[position + 1 : position + 2]
+        if (
+            in_quotes
+            and following
+            and (
+                (character == escape and following in (quote, escape))
+                or (character == quote and following == quote)
+            )
+        ):
+            column.append(following)
+            position += 1
+        elif character == quote:
+            in_quotes = not in_quotes
+            _keep_inner_quote(line, position, separator, column)
+        elif character == separator and not in_quotes:
+            columns.append("".join(column))
+            column = []
+        elif character != escape:
+            column.append(character)
+        position += 1
+    return columns if in_quotes else [*columns, "".join(column)]
+
+
+def _keep_inner_quote(line: str, position: int, separator: str, column: list[str]) -> None:
+    """A quote inside a column, `a,bc"d"ef,g`, belongs to its value."""
+    inside = (
+        position > 2
+        and line[position - 1] != separator
+        and position + 1 < len(line)
+        and line[position + 1] != separator
+    )
+    if not inside:
+        return
+    if column and not "".join(column).strip():
+        column.clear()
+    else:
+        column.append(line[position])
+
+
+def _is_utf8(block: bytes) -> bool:
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,71 @@
+"""A deployed stack on a laptop cloud, as demo and tests look at it."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import redshift_connector
+
+from local.cloud import LaptopCloud
+from local.warehouse import Warehouse
+
+
+@dataclass
+class Stack:
+    """A deployed stack: its name, its outputs by name, and clients with the rights of root."""
+
+    cloud: LaptopCloud
+    name: str
+    outputs: dict[str, str]
+
+    @cached_property
+    def s3(self) -> Any:
+        return self.cloud.client("s3")
+
+    @cached_property
+    def sqs(self) -> Any:
+        return self.cloud.client("sqs")
+
+    @cached_property
+    def step_functions(self) -> Any:
+        return self.cloud.client("stepfunctions")
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """The stack's running warehouse."""
+        return self.cloud.warehouse(self.outputs["WorkgroupName"])
+
+    def credentials(self, secret: str) -> tuple[str, str]:
+        """User and password in the secret whose ARN is the output of that name."""
+        answer = self.cloud.client("secretsmanager").get_secret_value(SecretId=self.outputs[secret])
+        values = json.loads(answer["SecretString"])
+        return values["username"], values["password"]
+
+    def keys(self, bucket: str, prefix: str) -> list[str]:
+        """The keys under a prefix in the bucket that the output of that name names."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.outputs[bucket], Prefix=prefix
+        )
+        return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def executions(self) -> list[dict[str, Any]]:
+        """The executions of the load state machine, oldest first."""
+        arn = self.outputs["LoadStateMachineArn"]
+        answer = self.step_functions.list_executions(stateMachineArn=arn)
+        return sorted(answer["executions"], key=lambda execution: execution["startDate"])
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask the warehouse, over the port that `psql` would use, as its administrator."""
+        user, password = self.credentials("AdminSecretArn")
+        with redshift_connector.connect(
+            host="127.0.0.1",
+            port=self.warehouse.port,
+            database=self.outputs["DatabaseName"],
+            user=user,
+            password=password,
+            ssl=False,
+        ) as connection:
+            cursor = connection.cursor()
+            cursor.execute(sql)
+            return [tuple(row) for row in cursor.fetchall()]

@@ -1,0 +1,30 @@
+-- Purpose: the aggregate table of the dataset, where it is missing.
+-- Grain:   one row per file, flight date, carrier, origin and destination. The file is in the
+--          grain so that one file's contribution can be replaced or taken back by deleting its
+--          rows; analysts read the view mart.daily_route_performance, which sums over files.
+-- Writes:  mart.daily_route_performance_by_file
+-- Rerun:   does nothing when the table is there.
+-- Example: call etl.create_daily_route_performance_by_file();
+create or replace procedure etl.create_daily_route_performance_by_file()
+as $$
+begin
+    create table if not exists mart.daily_route_performance_by_file (
+        file_id varchar(32) not null,
+        flight_date date not null,
+        carrier varchar(256) not null,
+        origin varchar(256) not null,
+        destination varchar(256) not null,
+        flights bigint not null,
+        cancelled bigint not null,
+        delayed_departures bigint not null,
+        departure_delay_minutes bigint not null,
+        arrival_delay_minutes bigint not null,
+        distance_miles bigint not null
+    );
+end;
+$$
+language plpgsql
+security definer;
+
+-- The view over the table needs it before the first load.
+call etl.create_daily_route_performance_by_file();

@@ -1,0 +1,190 @@
+-- Purpose:    checks that every row read is accounted for, writes the ledger, gives the answer.
+-- Parameters: p_dataset, p_run_id, p_load_id   the load
+--             p_header                         what the header row of every file must read
+--             p_started_at                     when the load got the dataset's lock
+--             p_aggregated_rows                source rows that the aggregates now stand for
+--             p_status           out: loaded
+--             p_files_loaded     out: files of this load that were in no load before
+--             p_files_skipped    out: files that the ledger had already, or newer versions of
+--             p_source_rows      out: rows read, header rows not among them
+--             p_rejected_rows    out: of those, rows that could not be read into their types
+--             p_aggregate_rows   in and out: rows written to the aggregate table
+--             p_empty_file_ids   out: the files that gave no row, separated by commas
+-- Reads:      the temporary tables load_files (etl.register_files) and load_rows (the dataset's
+--             procedure: file_id, line, is_header, reject_reason)
+-- Writes:     etl.loads, etl.loaded_files, etl.rejected_rows
+-- Errors:     a file whose header is another, that holds no readable row, or of which nothing
+--             was read; rows read <> rows aggregated + rows rejected
+-- Rerun:      a load that is in the ledger gives its recorded answer and writes nothing.
+-- Example:    see etl.load_flights, which calls it
+create or replace procedure etl.finish_load(
+    p_dataset varchar(256),
+    p_run_id varchar(80),
+    p_load_id varchar(80),
+    p_header varchar(65535),
+    p_started_at timestamp,
+    p_aggregated_rows bigint,
+    inout p_status varchar(16),
+    inout p_files_loaded bigint,
+    inout p_files_skipped bigint,
+    inout p_source_rows bigint,
+    inout p_rejected_rows bigint,
+    inout p_aggregate_rows bigint,
+    inout p_empty_file_ids varchar(4096)
+)
+as $$
+declare
+    v_recorded_loads bigint;
+    v_bad_files bigint;
+    v_file_id varchar(32);
+    v_object_key varchar(1024);
+    v_header_rows bigint;
+    v_line varchar(65535);
+    v_reason varchar(1024);
+begin
+    select count(*) into v_recorded_loads
+    from etl.loads
+    where load_id = p_load_id;
+
+    if v_recorded_loads > 0 then
+        select status, files_loaded, files_skipped, source_rows, rejected_rows, aggregate_rows, empty_file_ids
+        into p_status, p_files_loaded, p_files_skipped, p_source_rows, p_rejected_rows, p_aggregate_rows, p_empty_file_ids
+        from etl.loads
+        where load_id = p_load_id;
+        return;
+    end if;
+
+    drop table if exists load_counts;
+    create temp table load_counts (
+        file_id varchar(32),
+        object_key varchar(1024),
+        size_bytes bigint,
+        header_rows bigint,
+        source_rows bigint,
+        rejected_rows bigint
+    );
+
+    insert into load_counts (file_id, object_key, size_bytes, header_rows, source_rows, rejected_rows)
+    select
+        load_files.file_id,
+        load_files.object_key,
+        load_files.size_bytes,
+        sum(case when load_rows.is_header then 1 else 0 end) as header_rows,
+        sum(case when load_rows.is_header then 0 when load_rows.file_id is null then 0 else 1 end) as source_rows,
+        sum(case when load_rows.is_header then 0 when load_rows.reject_reason is null then 0 else 1 end) as rejected_rows
+    from load_files
+    left join load_rows on load_files.file_id = load_rows.file_id
+    where load_files.status = 'loaded'
+    group by
+        load_files.file_id,
+        load_files.object_key,
+        load_files.size_bytes;
+
+    -- A file that is not hidden and not empty gives one row at least. Compressed, an empty file
+    -- still has a few dozen bytes.
+    select count(*), min(file_id) into v_bad_files, v_file_id
+    from load_counts
+    where size_bytes > 100 and header_rows + source_rows = 0;
+    if v_bad_files > 0 then
+        select object_key into v_object_key from load_counts where file_id = v_file_id;
+        raise exception 'file %: nothing was read from it although it is not empty (% such files in this load)',
+            v_object_key, v_bad_files;
+    end if;
+
+    select count(*), min(file_id) into v_bad_files, v_file_id
+    from load_counts
+    where header_rows <> 1 and source_rows > 0;
+    if v_bad_files > 0 then
+        select object_key, header_rows into v_object_key, v_header_rows
+        from load_counts
+        where file_id = v_file_id;
+        -- Letters sort behind digits: among rows of numbers the greatest is the stray header.
+        select left(max(line), 300) into v_line
+        from load_rows
+        where file_id = v_file_id and not is_header;
+        raise exception 'file %: expected one header row "%", found %; one of its rows is "%" (% such files in this load)',
+            v_object_key, p_header, v_header_rows, v_line, v_bad_files;
+    end if;
+
+    select count(*), min(file_id) into v_bad_files, v_file_id
+    from load_counts
+    where source_rows > 0 and rejected_rows = source_rows;
+    if v_bad_files > 0 then
+        select object_key into v_object_key from load_counts where file_id = v_file_id;
+        select max(reject_reason) into v_reason from load_rows where file_id = v_file_id and not is_header;
+        raise exception 'file %: none of its rows can be read, for example "%" (% such files in this load)',
+            v_object_key, v_reason, v_bad_files;
+    end if;
+
+    select nvl(sum(source_rows), 0), nvl(sum(rejected_rows), 0) into p_source_rows, p_rejected_rows
+    from load_counts;
+    if p_source_rows <> p_aggregated_rows + p_rejected_rows then
+        raise exception 'load %: % rows read, but % aggregated and % rejected',
+            p_load_id, p_source_rows, p_aggregated_rows, p_rejected_rows;
+    end if;
+
+    insert into etl.rejected_rows (file_id, load_id, line, reason)
+    with numbered as (
+        select
+            file_id,
+            line,
+            reject_reason,
+            row_number() over (partition by file_id order by line) as row_position
+        from load_rows
+        where not is_header and reject_reason is not null
+    )
+
+    select
+        numbered.file_id,
+        p_load_id as load_id,
+        numbered.line,
+        numbered.reject_reason
+    from numbered
+    where numbered.row_position <= 1000;
+
+    update etl.loaded_files
+    set status = 'replaced'
+    where file_id in (select file_id from load_files where status = 'replaced');
+
+    insert into etl.loaded_files (
+        file_id, dataset, load_id, object_key, version_id, sequencer, size_bytes, status,
+        source_rows, rejected_rows, loaded_at
+    )
+    select
+        load_files.file_id,
+        p_dataset as dataset,
+        p_load_id as load_id,
+        load_files.object_key,
+        load_files.version_id,
+        load_files.sequencer,
+        load_files.size_bytes,
+        load_files.status,
+        nvl(load_counts.source_rows, 0) as source_rows,
+        nvl(load_counts.rejected_rows, 0) as rejected_rows,
+        getdate() as loaded_at
+    from load_files
+    left join load_counts on load_files.file_id = load_counts.file_id
+    where load_files.status in ('loaded', 'superseded');
+
+    p_status := 'loaded';
+    select
+        nvl(sum(case when status = 'loaded' then 1 else 0 end), 0),
+        nvl(sum(case when status in ('skipped', 'superseded') then 1 else 0 end), 0)
+    into p_files_loaded, p_files_skipped
+    from load_files;
+    select nvl(listagg(file_id, ',') within group (order by file_id), '') into p_empty_file_ids
+    from load_counts
+    where source_rows = 0;
+
+    insert into etl.loads (
+        load_id, dataset, run_id, status, files_loaded, files_skipped, source_rows,
+        rejected_rows, aggregate_rows, empty_file_ids, started_at, finished_at
+    )
+    values (
+        p_load_id, p_dataset, p_run_id, p_status, p_files_loaded, p_files_skipped, p_source_rows,
+        p_rejected_rows, p_aggregate_rows, p_empty_file_ids, p_started_at, getdate()
+    );
+end;
+$$
+language plpgsql
+security definer;

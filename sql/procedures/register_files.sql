@@ -1,0 +1,145 @@
+-- Purpose:    says for each file of a batch what it means to this load.
+-- Parameters: p_dataset   the dataset's name
+--             p_files     JSON array of at most 100 {file_id, key, version_id, sequencer, size}
+--             p_same_key  what a further version of a key means: replace or append
+-- Reads:      etl.loaded_files
+-- Writes:     the temporary table load_files, one row per file, whose status is
+--             loaded      to be loaded now
+--             skipped     in the ledger already, whatever batch brought it
+--             superseded  (replace) a newer version of its key is here or in the ledger
+--             replaced    (replace) counted until now; a file of this batch takes its place
+-- Rerun:      the files of a load that has succeeded come out as skipped.
+-- Example:    call etl.register_files('flights', '[{"file_id": "0f…", "key": "raw/flights/a.csv",
+--             "version_id": "v1", "sequencer": "0055AED6DCD90281E5", "size": 123}]', 'replace');
+create or replace procedure etl.register_files(
+    p_dataset varchar(256),
+    p_files varchar(65535),
+    p_same_key varchar(16)
+)
+as $$
+begin
+    if p_same_key not in ('replace', 'append') then
+        raise exception 'dataset %: same_key must be replace or append, not "%"', p_dataset, p_same_key;
+    end if;
+    if json_array_length(p_files) > 100 then
+        raise exception 'dataset %: a load takes at most 100 files', p_dataset;
+    end if;
+
+    drop table if exists load_files;
+    create temp table load_files (
+        file_id varchar(32),
+        object_key varchar(1024),
+        version_id varchar(1024),
+        sequencer varchar(64),
+        size_bytes bigint,
+        status varchar(16)
+    );
+
+    insert into load_files (file_id, object_key, version_id, sequencer, size_bytes, status)
+    with digits as (
+        select 0 as digit union all select 1 union all select 2 union all select 3 union all select 4
+        union all select 5 union all select 6 union all select 7 union all select 8 union all select 9
+    ),
+
+    positions as (
+        select 10 * tens.digit + ones.digit as position
+        from digits as tens
+        cross join digits as ones
+    ),
+
+    entries as (
+        select json_extract_array_element_text(p_files, positions.position) as entry
+        from positions
+        where positions.position < json_array_length(p_files)
+    ),
+
+    batch as (
+        select
+            json_extract_path_text(entries.entry, 'file_id') as file_id,
+            json_extract_path_text(entries.entry, 'key') as object_key,
+            json_extract_path_text(entries.entry, 'version_id') as version_id,
+            json_extract_path_text(entries.entry, 'sequencer') as sequencer,
+            cast(json_extract_path_text(entries.entry, 'size') as bigint) as size_bytes
+        from entries
+    ),
+
+    ledger as (
+        select
+            loaded_files.file_id,
+            loaded_files.object_key,
+            loaded_files.version_id,
+            loaded_files.sequencer,
+            loaded_files.size_bytes,
+            loaded_files.status
+        from etl.loaded_files
+        where
+            loaded_files.dataset = p_dataset
+            and loaded_files.object_key in (select batch.object_key from batch)
+    ),
+
+    candidates as (
+        select
+            batch.file_id,
+            batch.object_key,
+            batch.version_id,
+            batch.sequencer,
+            batch.size_bytes,
+            'new' as status
+        from batch
+        where batch.file_id not in (select ledger.file_id from ledger)
+        union all
+        select
+            ledger.file_id,
+            ledger.object_key,
+            ledger.version_id,
+            ledger.sequencer,
+            ledger.size_bytes,
+            ledger.status
+        from ledger
+    ),
+
+    -- S3's sequencers compare as text once they are of one length; file_id breaks ties.
+    ranked as (
+        select
+            candidates.file_id,
+            candidates.object_key,
+            candidates.version_id,
+            candidates.sequencer,
+            candidates.size_bytes,
+            candidates.status,
+            row_number() over (
+                partition by candidates.object_key
+                order by rpad(candidates.sequencer, 64, '0') desc, candidates.file_id desc
+            ) as recency
+        from candidates
+    )
+
+    select
+        ranked.file_id,
+        ranked.object_key,
+        ranked.version_id,
+        ranked.sequencer,
+        ranked.size_bytes,
+        case
+            when ranked.status = 'new' and (p_same_key = 'append' or ranked.recency = 1) then 'loaded'
+            when ranked.status = 'new' then 'superseded'
+            else 'replaced'
+        end as status
+    from ranked
+    where
+        ranked.status = 'new'
+        or (ranked.status = 'loaded' and p_same_key = 'replace' and ranked.recency > 1)
+    union all
+    select
+        batch.file_id,
+        batch.object_key,
+        batch.version_id,
+        batch.sequencer,
+        batch.size_bytes,
+        'skipped' as status
+    from batch
+    where batch.file_id in (select ledger.file_id from ledger);
+end;
+$$
+language plpgsql
+security definer;

@@ -1,0 +1,2 @@
+-- Purpose: the schema that analysts read.
+create schema if not exists mart;

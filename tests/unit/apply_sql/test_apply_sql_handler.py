@@ -1,0 +1,414 @@
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+LOADER_PASSWORD = "correct horse battery staple"
+VERSION_TABLE = """\
+create schema if not exists etl;
+create table if not exists etl.schema_version (
+    path varchar(256) not null,
+    checksum varchar(64) not null,
+    pending_checksum varchar(64),
+    applied_at timestamp
+)"""
+VIEW = "drop view if exists etl.answer;\ncreate view etl.answer as select 1 as number;"
+FILES = {
+    "schema/0001_schema_version.sql": VERSION_TABLE,
+    "schema/0002_ledger.sql": "create table etl.ledger (id integer)",
+    "datasets/flights/flights_lock.sql": "create table if not exists etl.flights_lock (id integer)",
+    "views/answer.sql": VIEW,
+}
+
+Invoke = Callable[..., dict[str, Any]]
+WriteSql = Callable[[dict[str, str]], None]
+
+
+def client_error(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "as asked"}}, "ExecuteStatement")
+
+
+@pytest.fixture
+def deployed(invoke: Invoke, write_sql: WriteSql, warehouse: Any) -> Any:
+    write_sql(FILES)
+    assert invoke("create")["Status"] == "SUCCESS"
+    warehouse.requests.clear()
+    return warehouse
+
+
+def test_create_applies_and_records_every_file(
+    invoke: Invoke, write_sql: WriteSql, warehouse: Any
+) -> None:
+    write_sql(FILES)
+
+    answer = invoke("create")
+
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"] == {"AppliedFiles": "4"}
+    assert warehouse.batches() == [next(iter(FILES)), *FILES]
+    assert warehouse.records() == {
+        path: (hashlib.sha256(text.encode()).hexdigest(), None) for path, text in FILES.items()
+    }
+
+
+def test_answer_identifies_its_request(invoke: Invoke, write_sql: WriteSql, inbox: Any) -> None:
+    write_sql(FILES)
+
+    answer = invoke("create", StackId="stack", RequestId="request", LogicalResourceId="AppliedSql")
+
+    assert answer["StackId"] == "stack"
+    assert answer["RequestId"] == "request"
+    assert answer["LogicalResourceId"] == "AppliedSql"
+    assert answer["PhysicalResourceId"] == "redshift-pipeline/dev/sql"
+    assert inbox.content_types == [""]
+
+
+def test_update_without_changes_only_reads(invoke: Invoke, deployed: Any) -> None:
+    answer = invoke("update")
+
+    assert answer["Data"] == {"AppliedFiles": "0"}
+    assert answer["PhysicalResourceId"] == "redshift-pipeline/dev/sql"
+    assert all(request["Sql"].startswith("select") for request in deployed.requests)
+
+
+def test_update_with_an_edited_view_applies_that_one(
+    invoke: Invoke, write_sql: WriteSql, deployed: Any
+) -> None:
+    write_sql({"views/answer.sql": VIEW.replace("1", "42")})
+
+    answer = invoke("update")
+
+    assert answer["Data"] == {"AppliedFiles": "1"}
+    assert deployed.batches() == ["views/answer.sql"]
+    assert deployed.database.execute("select number from etl.answer").fetchall() == [(42,)]
+
+
+def test_statement_that_fails_is_told_with_file_and_number(
+    invoke: Invoke, write_sql: WriteSql, deployed: Any
+) -> None:
+    write_sql({"views/answer.sql": f"{VIEW} create view etl.broken as oops"})
+
+    answer = invoke("update")
+
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"] == (
+        'ApplyError: views/answer.sql, statement 3 of 3: ERROR: near "oops": syntax error'
+    )
+    assert answer["PhysicalResourceId"] == "redshift-pipeline/dev/sql"
+
+
+def test_file_that_fails_leaves_neither_effect_nor_record(
+    invoke: Invoke, write_sql: WriteSql, deployed: Any
+) -> None:
+    before = deployed.records()["views/answer.sql"][0]
+    write_sql({"views/answer.sql": f"{VIEW.replace('1', '42')} oops"})
+
+    invoke("update")
+
+    assert deployed.database.execute("select number from etl.answer").fetchall() == [(1,)]
+    assert deployed.records()["views/answer.sql"][0] == before
+
+
+def test_files_before_the_one_that_fails_stay_and_are_not_applied_again(
+    invoke: Invoke, write_sql: WriteSql, warehouse: Any
+) -> None:
+    write_sql(FILES | {"views/answer.sql": "create view etl.answer as oops"})
+    assert invoke("create")["Status"] == "FAILED"
+    warehouse.requests.clear()
+
+    write_sql(FILES)
+    answer = invoke("create")
+
+    assert answer["Status"] == "SUCCESS"
+    assert warehouse.batches() == ["views/answer.sql"]
+
+
+def test_schema_file_that_failed_may_be_mended(
+    invoke: Invoke, write_sql: WriteSql, warehouse: Any
+) -> None:
+    write_sql(FILES | {"schema/0002_ledger.sql": "create table etl.ledger (id integer); oops"})
+    assert invoke("create")["Status"] == "FAILED"
+
+    write_sql(FILES)
+
+    assert invoke("create")["Status"] == "SUCCESS"
+
+
+def test_mark_left_by_an_interrupted_run_records_nothing(
+    invoke: Invoke, write_sql: WriteSql, deployed: Any
+) -> None:
+    deployed.database.execute(
+        "insert into etl.schema_version values ('views/gone.sql', '', 'abc', null)"
+    )
+    write_sql({"views/answer.sql": VIEW.replace("1", "42")})
+
+    assert invoke("update")["Status"] == "SUCCESS"
+
+    assert deployed.records()["views/gone.sql"] == ("", None)
+
+
+def test_file_that_was_marked_but_not_applied_is_due(
+    invoke: Invoke, write_sql: WriteSql, deployed: Any
+) -> None:
+    deployed.database.execute(
+        "update etl.schema_version set checksum = '', pending_checksum = 'abc'"
+        " where path = 'views/answer.sql'"
+    )
+
+    assert invoke("update")["Data"] == {"AppliedFiles": "1"}
+    assert deployed.batches() == ["views/answer.sql"]
+
+
+def test_edited_schema_file_fails_before_anything_is_applied(
+    invoke: Invoke, write_sql: WriteSql, deployed: Any
+) -> None:
+    write_sql(
+        {"schema/0002_ledger.sql": "create table etl.l2 (a integer)", "views/answer.sql": "x"}
+    )
+
+    answer = invoke("update")
+
+    assert answer["Reason"].startswith("SqlFileError: schema/0002_ledger.sql: was edited")
+    assert deployed.batches() == []
+
+
+def test_folder_without_the_version_table_fails(
+    invoke: Invoke, write_sql: WriteSql, warehouse: Any
+) -> None:
+    write_sql({"views/answer.sql": VIEW})
+
+    assert "schema/0001_schema_version.sql: is missing" in invoke("create")["Reason"]
+
+
+def test_delete_leaves_the_warehouse_alone(invoke: Invoke, warehouse: Any) -> None:
+    answer = invoke("delete", ResourceProperties={})
+
+    assert answer["Status"] == "SUCCESS"
+    assert answer["PhysicalResourceId"] == "redshift-pipeline/dev/sql"
+    assert warehouse.requests == []
+
+
+def test_every_statement_goes_to_the_workgroup_as_the_admin(
+    invoke: Invoke, write_sql: WriteSql, warehouse: Any
+) -> None:
+    write_sql(FILES)
+    invoke("create")
+
+    targets = {(r["WorkgroupName"], r["Database"], r["SecretArn"]) for r in warehouse.requests}
+    assert targets == {
+        (
+            "redshift-pipeline",
+            "dev",
+            "arn:aws:secretsmanager:us-east-1:123456789012:secret:admin",
+        )
+    }
+
+
+def test_password_goes_into_no_statement_log_or_answer(
+    invoke: Invoke,
+    write_sql: WriteSql,
+    warehouse: Any,
+    inbox: Any,
+    log: Callable[[], str],
+) -> None:
+    write_sql(FILES | {"views/user.sql": "create view etl.u as select '${LoaderPasswordHash}'; x"})
+
+    invoke("create")
+
+    verifier = "md5" + hashlib.md5(f"{LOADER_PASSWORD}etl_loader".encode()).hexdigest()
+    sent = json.dumps(warehouse.requests)
+    assert verifier in sent
+    assert LOADER_PASSWORD not in sent + log() + repr(inbox.bodies)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("hunter2", id="no JSON"),
+        pytest.param('["hunter2"]', id="no object"),
+        pytest.param('{"password": "hunter2"}', id="no user"),
+        pytest.param('{"username": "hunter2", "password": 7}', id="number"),
+    ],
+)
+def test_secret_of_another_shape_fails_without_being_told(
+    invoke: Invoke,
+    write_sql: WriteSql,
+    secrets: Any,
+    log: Callable[[], str],
+    text: str,
+) -> None:
+    write_sql(FILES)
+    secrets.text = text
+
+    answer = invoke("create")
+
+    assert answer["Reason"].startswith("SecretError: arn:aws:secretsmanager:")
+    assert "hunter2" not in answer["Reason"] + log()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        pytest.param({"RequestType": "Upsert"}, "RequestError: RequestType is 'Upsert'", id="type"),
+        pytest.param({"RequestType": None}, "RequestError", id="no type"),
+        pytest.param({"ResourceProperties": {}}, "unknown placeholder ${Database}", id="none"),
+        pytest.param({"ResourceProperties": None}, "AttributeError", id="no properties"),
+        pytest.param(
+            {"ResourceProperties": {"Substitutions": {"Database": "dev'"}}},
+            "SubstitutionError: the value for ${Database}",
+            id="value",
+        ),
+        pytest.param({"ResourceProperties": {"Substitutions": "dev"}}, "TypeError", id="no object"),
+    ],
+)
+def test_bad_request_is_answered(
+    invoke: Invoke, write_sql: WriteSql, changes: dict[str, Any], reason: str
+) -> None:
+    write_sql(FILES | {"views/v.sql": "create view etl.v as select '${Database}'"})
+
+    answer = invoke("create", **changes)
+
+    assert answer["Status"] == "FAILED"
+    assert reason in answer["Reason"]
+
+
+@pytest.mark.parametrize("event", ["create", "update"])
+def test_missing_setting_is_answered(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, event: str
+) -> None:
+    monkeypatch.delenv("WORKGROUP_NAME")
+
+    answer = invoke(event)
+
+    assert answer["Status"] == "FAILED"
+    assert "WORKGROUP_NAME" in answer["Reason"]
+    assert answer["PhysicalResourceId"]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(client_error("ValidationException"), id="endpoint unknown yet"),
+        pytest.param(client_error("InternalServerException"), id="service"),
+        pytest.param("FATAL: connection refused", id="connection"),
+    ],
+)
+def test_workgroup_that_wakes_up_is_waited_for(
+    invoke: Invoke, write_sql: WriteSql, warehouse: Any, clock: Any, refusal: object
+) -> None:
+    write_sql(FILES)
+    warehouse.refusals = [refusal] * 5
+
+    assert invoke("create")["Status"] == "SUCCESS"
+    assert clock.now > 30
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        pytest.param(client_error("AccessDeniedException"), "AccessDenied", id="IAM"),
+        pytest.param(
+            'FATAL: password authentication failed for user "etl_admin"',
+            "authentication failed",
+            id="password",
+        ),
+    ],
+)
+def test_refusal_that_stays_is_answered_at_once(
+    invoke: Invoke, write_sql: WriteSql, warehouse: Any, clock: Any, refusal: object, reason: str
+) -> None:
+    write_sql(FILES)
+    warehouse.refusals = [refusal] * 100
+
+    answer = invoke("create")
+
+    assert reason in answer["Reason"]
+    assert clock.now < 1
+
+
+def test_workgroup_that_never_wakes_up_is_answered(
+    invoke: Invoke, write_sql: WriteSql, warehouse: Any, clock: Any
+) -> None:
+    write_sql(FILES)
+    warehouse.refusals = [client_error("ValidationException")] * 100
+
+    assert "ValidationException" in invoke("create")["Reason"]
+    assert 55 < clock.now < 70
+
+
+def test_statement_that_outlives_the_function_is_cancelled_and_answered(
+    invoke: Invoke, write_sql: WriteSql, deployed: Any, clock: Any
+) -> None:
+    write_sql({"views/answer.sql": VIEW.replace("1", "42")})
+    deployed.polls_per_statement = 10_000
+
+    answer = invoke("update")
+
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith("DeadlineError: the function's time is up")
+    assert len(deployed.cancelled) == 1
+    assert 50 < clock.ends_at - clock.now < 65
+
+
+def test_function_without_time_starts_nothing(
+    invoke: Invoke, write_sql: WriteSql, warehouse: Any, clock: Any
+) -> None:
+    write_sql(FILES)
+    clock.ends_at = 60
+
+    assert invoke("create")["Reason"].startswith("DeadlineError")
+    assert warehouse.requests == []
+
+
+def test_time_that_is_up_between_two_files_names_the_next(
+    invoke: Invoke, write_sql: WriteSql, warehouse: Any, clock: Any
+) -> None:
+    write_sql(FILES)
+    warehouse.polls_per_statement = 400
+
+    answer = invoke("create")
+
+    assert answer["Reason"].startswith("ApplyError: schema/0001_schema_version.sql: the function's")
+
+
+def test_polling_backs_off_to_two_seconds(
+    invoke: Invoke, write_sql: WriteSql, deployed: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delays: list[float] = []
+    monkeypatch.setattr(clock, "sleep", delays.append)
+    deployed.polls_per_statement = 12
+
+    invoke("update")
+
+    first = delays[:12]
+    assert first[0] == pytest.approx(0.1)
+    assert first == sorted(first)
+    assert first[-1] == pytest.approx(2.0)
+
+
+def test_long_message_is_cut_to_what_cloudformation_takes(
+    invoke: Invoke, write_sql: WriteSql, inbox: Any
+) -> None:
+    write_sql(FILES | {"views/answer.sql": f"create view etl.answer as {'日' * 20_000}"})
+
+    answer = invoke("create")
+
+    assert answer["Reason"].startswith("ApplyError: views/answer.sql, statement 1 of 1: ERROR")
+    assert 3_000 < len(inbox.bodies[-1]) <= 4_096
+
+
+def test_answer_is_sent_again_when_it_is_refused(invoke: Invoke, inbox: Any) -> None:
+    inbox.refusals = 2
+
+    assert invoke("delete")["Status"] == "SUCCESS"
+    assert len(inbox.content_types) == 3
+
+
+def test_answer_that_cannot_be_delivered_is_raised(invoke: Invoke, inbox: Any) -> None:
+    inbox.refusals = 3
+
+    with pytest.raises(OSError, match="503"):
+        invoke("delete")

@@ -1,0 +1,144 @@
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+from botocore.exceptions import ClientError
+from start_loads import core, handler
+
+STATE_MACHINE_ARN = "arn:aws:states:us-east-1:123456789012:stateMachine:redshift-pipeline-load"
+EVENTS = Path(__file__).parents[3] / "events" / "start_loads"
+
+
+class FakeStates:
+    """The two calls of Step Functions that are made, with their documented rules."""
+
+    def __init__(self) -> None:
+        self.inputs: dict[str, str] = {}
+        self.statuses: dict[str, str] = {}
+        self.refused_names: tuple[str, ...] = ()
+
+    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, Any]:
+        assert stateMachineArn == STATE_MACHINE_ARN
+        assert re.fullmatch(r"[0-9A-Za-z_-]{1,80}", name)
+        assert len(input.encode()) <= 262_144
+        if self.refused_names and name.startswith(self.refused_names):
+            raise _client_error("ThrottlingException", "StartExecution")
+        is_same = self.statuses.get(name) == "RUNNING" and self.inputs[name] == input
+        if name in self.statuses and not is_same:
+            raise _client_error("ExecutionAlreadyExists", "StartExecution")
+        self.inputs[name] = input
+        self.statuses[name] = "RUNNING"
+        return {"executionArn": f"{_execution_prefix()}{name}"}
+
+    def describe_execution(self, *, executionArn: str) -> dict[str, Any]:
+        return {"status": self.statuses[executionArn.removeprefix(_execution_prefix())]}
+
+    def take_name(self, name: str, status: str) -> None:
+        self.inputs[name] = "{}"
+        self.statuses[name] = status
+
+    def loads(self) -> list[dict[str, Any]]:
+        return [json.loads(document) for document in self.inputs.values()]
+
+
+@pytest.fixture
+def states(monkeypatch: pytest.MonkeyPatch) -> FakeStates:
+    fake = FakeStates()
+    monkeypatch.setattr(handler, "states_client", lambda: fake)
+    monkeypatch.setenv("STATE_MACHINE_ARN", STATE_MACHINE_ARN)
+    return fake
+
+
+@pytest.fixture
+def invoke(states: FakeStates) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    context = SimpleNamespace(
+        function_name="StartLoadsFunction",
+        memory_limit_in_mb=256,
+        invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:StartLoadsFunction",
+        aws_request_id="c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+    )
+    return lambda event: handler.handler(event, context)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def log_lines(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, Any]]]:
+    stream = io.StringIO()
+    monkeypatch.setattr(handler.logger.registered_handler, "stream", stream)
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+@pytest.fixture
+def upload() -> Callable[..., core.UploadedFile]:
+    def make(key: str = "raw/flights/day.csv", **changes: Any) -> core.UploadedFile:
+        fields = {
+            "bucket": "raw-bucket",
+            "key": key,
+            "version_id": "v1",
+            "etag": "e1",
+            "sequencer": "0055",
+            "size": 10,
+            "uploaded_at": "2013-01-02T04:00:00.000Z",
+        }
+        return core.UploadedFile(**fields | changes)
+
+    return make
+
+
+@pytest.fixture
+def record() -> Callable[..., dict[str, Any]]:
+    """Makes a record of an S3 notification; a field given as None is left out."""
+
+    def make(key: str = "raw/flights/day.csv", /, **changes: Any) -> dict[str, Any]:
+        notification = json.loads((EVENTS / "s3_notification.json").read_text())
+        made: dict[str, Any] = notification["Records"][0]
+        made["s3"]["object"]["key"] = quote_plus(key, safe="/")
+        for name, value in changes.items():
+            place = made if name in made else made["s3"]["object"]
+            place[name] = value
+            if value is None:
+                del place[name]
+        return made
+
+    return make
+
+
+@pytest.fixture
+def messages() -> Callable[..., dict[str, Any]]:
+    """Makes an SQS event; a body that is no text is turned into JSON. Ids: m0, m1, …"""
+
+    def make(*bodies: object) -> dict[str, Any]:
+        return {
+            "Records": [
+                {
+                    "messageId": f"m{number}",
+                    "body": body if isinstance(body, str) else json.dumps(body),
+                    "eventSource": "aws:sqs",
+                }
+                for number, body in enumerate(bodies)
+            ]
+        }
+
+    return make
+
+
+@pytest.fixture
+def event() -> Callable[[str], dict[str, Any]]:
+    def read(name: str) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
+        return content
+
+    return read
+
+
+def _execution_prefix() -> str:
+    return STATE_MACHINE_ARN.replace(":stateMachine:", ":execution:") + ":"
+
+
+def _client_error(code: str, operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "as asked"}}, operation)

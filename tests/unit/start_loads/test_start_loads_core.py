@@ -1,0 +1,330 @@
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from start_loads import core
+
+Upload = Callable[..., core.UploadedFile]
+Record = Callable[..., dict[str, Any]]
+
+KEY_OF_1024_BYTES = "raw/flights/" + "ä" * 504 + ".csv"
+
+
+def manifest_bytes(load: core.Load) -> int:
+    entries = [file.manifest_entry() for file in load.files]
+    return len(json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+@pytest.mark.parametrize(
+    ("changes", "file_id"),
+    [
+        pytest.param({}, "80bf3b29671fed891a98c0944fa677b8", id="by version"),
+        pytest.param(
+            {"version_id": ""}, "db5176ff38033ea590a8278a0cba0a96", id="by etag and sequencer"
+        ),
+    ],
+)
+def test_file_id_is_fixed(upload: Upload, changes: dict[str, Any], file_id: str) -> None:
+    assert upload(**changes).file_id == file_id
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_same"),
+    [
+        pytest.param({"etag": "e2", "sequencer": "0056", "size": 11}, True, id="etag with version"),
+        pytest.param({"uploaded_at": "2013-01-03T00:00:00Z"}, True, id="time"),
+        pytest.param({"version_id": "v2"}, False, id="version"),
+        pytest.param({"bucket": "other"}, False, id="bucket"),
+        pytest.param({"key": "raw/flights/other.csv"}, False, id="key"),
+        pytest.param({"version_id": ""}, False, id="no version"),
+    ],
+)
+def test_file_id_names_the_object_version(
+    upload: Upload, changes: dict[str, Any], is_same: bool
+) -> None:
+    assert (upload(**changes).file_id == upload().file_id) is is_same
+
+
+def test_file_id_without_version_tells_sequencers_apart(upload: Upload) -> None:
+    ids = {upload(version_id="", sequencer=s, etag=e).file_id for s in "12" for e in "12"}
+
+    assert len(ids) == 4
+
+
+def test_load_id_is_fixed(upload: Upload) -> None:
+    loads = core.plan_loads([upload(), upload("raw/flights/next.csv")])
+
+    assert [load.load_id for load in loads] == ["flights-78f293d1f15782b44a6bc328"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "slug"),
+    [
+        pytest.param("späti +1", "sp_ti__1", id="special characters"),
+        pytest.param("x" * 200, "x" * 40, id="long"),
+        pytest.param("日本", "__", id="nothing left"),
+    ],
+)
+def test_every_attempt_has_a_valid_name(upload: Upload, dataset: str, slug: str) -> None:
+    (load,) = core.plan_loads([upload(f"raw/{dataset}/day.csv")])
+
+    run_ids = list(load.run_ids())
+
+    assert run_ids[0] == load.load_id
+    assert run_ids[1:3] == [f"{load.load_id}-2", f"{load.load_id}-3"]
+    assert len(set(run_ids)) == core.MAX_ATTEMPTS
+    assert load.load_id.rpartition("-")[0] == slug
+    assert all(len(run_id) <= 80 for run_id in run_ids)
+
+
+def test_input_is_the_same_bytes_in_any_order_with_any_repeats(upload: Upload) -> None:
+    files = [upload(f"raw/flights/{day}.csv") for day in range(3)]
+    repeat = upload("raw/flights/0.csv", uploaded_at="2013-01-02T05:00:00.000Z")
+
+    inputs = {
+        core.plan_loads(order)[0].to_input()
+        for files_and_repeats in ([*files, repeat], [*files, *files, repeat])
+        for order in itertools.islice(itertools.permutations(files_and_repeats), 200)
+    }
+
+    assert len(inputs) == 1
+
+
+def test_input_holds_all_that_the_state_machine_reads(upload: Upload) -> None:
+    (load,) = core.plan_loads([upload("raw/flights/späti +1/_day 1 (2).csv")])
+
+    document = json.loads(load.to_input())
+
+    file_id = load.files[0].file_id
+    assert load.to_input() == json.dumps(
+        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
+    assert document == {
+        "dataset": "flights",
+        "load_id": load.load_id,
+        "files": [
+            {
+                "file_id": file_id,
+                "bucket": "raw-bucket",
+                "key": "raw/flights/späti +1/_day 1 (2).csv",
+                "version_id": "v1",
+                "etag": "e1",
+                "sequencer": "0055",
+                "size": 10,
+                "uploaded_at": "2013-01-02T04:00:00.000Z",
+                "staged_name": f"{file_id}.csv",
+                "archive_key": f"archive/flights/2013/01/02/{file_id}/_day 1 (2).csv",
+            }
+        ],
+    }
+
+
+def test_files_of_a_load_are_sorted(upload: Upload) -> None:
+    (load,) = core.plan_loads(upload(f"raw/flights/{day}.csv") for day in range(50))
+
+    assert list(load.files) == sorted(load.files, key=lambda file: file.file_id)
+
+
+def test_datasets_are_loaded_apart(upload: Upload) -> None:
+    loads = core.plan_loads(
+        [upload("raw/weather/a.csv"), upload("raw/flights/a.csv"), upload("raw/weather/b.csv")]
+    )
+
+    assert [(load.dataset, len(load.files)) for load in loads] == [("flights", 1), ("weather", 2)]
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [
+        pytest.param(100, [100], id="exactly one load"),
+        pytest.param(101, [100, 1], id="one too many"),
+        pytest.param(250, [100, 100, 50], id="several loads"),
+    ],
+)
+def test_a_load_has_at_most_100_files(upload: Upload, count: int, sizes: list[int]) -> None:
+    loads = core.plan_loads(upload(f"raw/flights/{n}.csv") for n in range(count))
+
+    assert [len(load.files) for load in loads] == sizes
+
+
+def test_versions_of_one_key_are_loaded_together(upload: Upload) -> None:
+    (load,) = core.plan_loads([upload(version_id="v1"), upload(version_id="v2")])
+
+    assert {file.version_id for file in load.files} == {"v1", "v2"}
+
+
+@pytest.mark.parametrize(
+    "filler", [pytest.param("x", id="ascii"), pytest.param("日", id="three bytes a letter")]
+)
+def test_a_load_s_manifest_fills_but_keeps_its_limit(upload: Upload, filler: str) -> None:
+    filling = filler * (990 // len(filler.encode()))
+    loads = core.plan_loads(upload(f"raw/flights/{n:03}{filling}.csv") for n in range(100))
+
+    assert sum(len(load.files) for load in loads) == 100
+    assert all(manifest_bytes(load) <= core.MAX_MANIFEST_BYTES for load in loads)
+    one_more = max(manifest_bytes(core.Load("", load.files[:1])) for load in loads)
+    assert all(manifest_bytes(load) + one_more > core.MAX_MANIFEST_BYTES for load in loads[:-1])
+
+
+def test_the_manifest_may_fill_its_limit_to_the_byte(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [upload(f"raw/flights/{day}.csv") for day in range(3)]
+    (load,) = core.plan_loads(files)
+
+    monkeypatch.setattr(core, "MAX_MANIFEST_BYTES", manifest_bytes(load))
+    assert len(core.plan_loads(files)) == 1
+    monkeypatch.setattr(core, "MAX_MANIFEST_BYTES", manifest_bytes(load) - 1)
+    assert len(core.plan_loads(files)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "suffixes"),
+    [
+        pytest.param("day.csv", ".csv", id="format"),
+        pytest.param("day.csv.gz", ".csv.gz", id="format and compression"),
+        pytest.param("DAY.CSV.GZ", ".csv.gz", id="upper case"),
+        pytest.param("day.gz", ".gz", id="compression alone"),
+        pytest.param("day", "", id="none"),
+        pytest.param(".csv", ".csv", id="nothing but a suffix"),
+        pytest.param("2013.01.02.csv", ".csv", id="dots in the name"),
+        pytest.param("day.2013-01-02.gz", ".gz", id="a date is no format"),
+        pytest.param("day.abcdefghijk", "", id="too long"),
+        pytest.param("day.csv~", "", id="hidden from Spectrum"),
+        pytest.param("day.", "", id="empty suffix"),
+        pytest.param("day.csv/", ".csv", id="slash at the end"),
+        pytest.param("day.ćsv", "", id="not ascii"),
+    ],
+)
+def test_staged_name_keeps_plain_suffixes_only(upload: Upload, name: str, suffixes: str) -> None:
+    file = upload(f"raw/flights/{name}")
+
+    assert file.staged_name == file.file_id + suffixes
+
+
+def test_archive_key_is_by_the_day_of_upload_in_utc(upload: Upload) -> None:
+    file = upload(uploaded_at="2013-01-01T23:30:00-05:00")
+
+    assert file.archive_key == f"archive/flights/2013/01/02/{file.file_id}/day.csv"
+
+
+def test_archive_key_of_a_longest_key_keeps_the_end_of_its_name(upload: Upload) -> None:
+    file = upload(KEY_OF_1024_BYTES)
+
+    name = file.archive_key.rpartition("/")[2]
+    assert len(KEY_OF_1024_BYTES.encode()) == core.MAX_KEY_BYTES
+    assert core.MAX_KEY_BYTES - 1 <= len(file.archive_key.encode()) <= core.MAX_KEY_BYTES
+    assert set(name) == set("ä.csv")
+    assert name.endswith("ä.csv")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "raw/flights/a b.csv",
+        "raw/flights/a+b.csv",
+        "raw/flights/a%2Bb.csv",
+        "raw/flights/a%20b.csv",
+        "raw/flights/späti +1/_day 1 (2).csv",
+        "raw/flights/日本/\U0001f6eb.csv",
+        "raw/flights/line\nbreak\tand 'quotes' \"\\.csv",
+        "raw/flights/a//b/../c.csv",
+        KEY_OF_1024_BYTES,
+    ],
+)
+def test_keys_are_decoded_once(record: Record, key: str) -> None:
+    read = core.read_record(record(key))
+
+    assert isinstance(read, core.UploadedFile)
+    assert read.key == key
+
+
+def test_record_without_version_or_sequencer_is_read(record: Record) -> None:
+    read = core.read_record(record(versionId=None, sequencer=None))
+
+    assert isinstance(read, core.UploadedFile)
+    assert (read.version_id, read.sequencer) == ("", "")
+
+
+def test_version_of_a_suspended_bucket_is_no_version(record: Record) -> None:
+    read = core.read_record(record(versionId="null"))
+
+    assert isinstance(read, core.UploadedFile)
+    assert read.version_id == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "changes", "reason"),
+    [
+        pytest.param("raw/flights/", {"size": 0}, "folder marker", id="folder marker"),
+        pytest.param("raw/flights/2013/", {"size": 0}, "folder marker", id="deep folder marker"),
+        pytest.param("raw/day.csv", {}, "outside raw/", id="no dataset"),
+        pytest.param("raw//day.csv", {}, "outside raw/", id="empty dataset"),
+        pytest.param("raw/flights/", {}, "outside raw/", id="no name"),
+        pytest.param("staging/flights/day.csv", {}, "outside raw/", id="other prefix"),
+        pytest.param("rawer/flights/day.csv", {}, "outside raw/", id="longer prefix"),
+        pytest.param("test/key", {}, "outside raw/", id="AWS's sample"),
+        pytest.param(
+            "raw/flights/day.csv",
+            {"eventName": "ObjectRemoved:Delete"},
+            "ObjectRemoved:Delete",
+            id="removal",
+        ),
+    ],
+)
+def test_what_is_no_upload_is_skipped_with_its_reason(
+    record: Record, key: str, changes: dict[str, Any], reason: str
+) -> None:
+    read = core.read_record(record(key, **changes))
+
+    assert isinstance(read, core.SkippedRecord)
+    assert read.key == key
+    assert reason in read.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        pytest.param({"eventSource": "aws:sns"}, "aws:s3", id="source"),
+        pytest.param({"eventTime": "yesterday"}, "eventTime", id="time"),
+        pytest.param({"eventTime": "2013-01-01T00:00:00"}, "eventTime", id="time without zone"),
+        pytest.param({"eventTime": "0001-01-01T00:00:00+23:59"}, "eventTime", id="time before 1"),
+        pytest.param({"size": None}, "size", id="no size"),
+        pytest.param({"size": -1}, "size", id="negative size"),
+        pytest.param({"size": True}, "size", id="size that is no number"),
+        pytest.param({"key": None}, "key", id="no key"),
+        pytest.param({"key": ""}, "key", id="empty key"),
+        pytest.param({"key": "raw/flights/%ff.csv"}, "UTF-8", id="key not UTF-8"),
+        pytest.param({"key": "raw/flights/\ud800.csv"}, "key", id="half a surrogate pair"),
+        pytest.param({"key": "raw/flights/" + "x" * 1013}, "1025", id="key too long"),
+        pytest.param({"versionId": 7}, "versionId", id="version that is no text"),
+        pytest.param({"s3": "?"}, "bucket", id="no bucket"),
+        pytest.param({"s3": None}, "s3", id="no s3"),
+    ],
+)
+def test_malformed_record_is_named(record: Record, changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(core.MalformedEventError, match=problem):
+        core.read_record(record(**changes))
+
+
+@pytest.mark.parametrize("notification", [None, [], "x", {}, {"Records": []}, {"Records": {}}])
+def test_malformed_notification_is_refused(notification: object) -> None:
+    with pytest.raises(core.MalformedEventError):
+        core.read_notification(notification)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("RUNNING", True),
+        ("SUCCEEDED", True),
+        ("PENDING_REDRIVE", True),
+        ("FAILED", False),
+        ("TIMED_OUT", False),
+        ("ABORTED", False),
+    ],
+)
+def test_only_a_load_that_failed_makes_way_for_another(status: str, expected: bool) -> None:
+    assert core.is_duplicate(status) is expected

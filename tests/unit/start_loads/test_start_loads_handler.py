@@ -1,0 +1,202 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from start_loads import core
+
+Invoke = Callable[[dict[str, Any]], dict[str, Any]]
+Event = Callable[[str], dict[str, Any]]
+Messages = Callable[..., dict[str, Any]]
+Record = Callable[..., dict[str, Any]]
+Logs = Callable[[], list[dict[str, Any]]]
+
+
+def failures(answer: dict[str, Any]) -> list[str]:
+    return [item["itemIdentifier"] for item in answer["batchItemFailures"]]
+
+
+def test_plain_notification_starts_its_load(invoke: Invoke, states: Any, event: Event) -> None:
+    answer = invoke(event("s3_notification"))
+
+    assert answer == {
+        "started": ["flights-e20ba264e7370a437d4735a7"],
+        "duplicates": [],
+        "skipped": 0,
+    }
+    (load,) = states.loads()
+    assert load["files"][0]["file_id"] == "10dad528c21240f46a1fdc9b9514dffb"
+
+
+def test_batch_of_two_datasets_starts_two_loads(invoke: Invoke, states: Any, event: Event) -> None:
+    answer = invoke(event("sqs_three_files_two_datasets"))
+
+    assert failures(answer) == []
+    assert [(load["dataset"], len(load["files"])) for load in states.loads()] == [
+        ("flights", 2),
+        ("weather", 1),
+    ]
+
+
+def test_special_characters_reach_the_state_machine_decoded(
+    invoke: Invoke, states: Any, event: Event
+) -> None:
+    invoke(event("sqs_special_characters"))
+
+    (load,) = states.loads()
+    assert load["files"][0]["key"] == "raw/flights/späti +1/_day 1 (2).csv"
+
+
+def test_test_event_starts_nothing_and_says_why(
+    invoke: Invoke, states: Any, event: Event, log_lines: Logs
+) -> None:
+    answer = invoke(event("sqs_test_event"))
+
+    assert failures(answer) == []
+    assert states.loads() == []
+    (line,) = log_lines()
+    assert "s3:TestEvent" in line["reason"]
+
+
+def test_skipped_record_is_one_log_line_whatever_its_key(
+    invoke: Invoke, states: Any, record: Record, log_lines: Logs
+) -> None:
+    key = 'other/x\n{"level":"ERROR","message":"forged"}\r\x1b[2J'
+
+    answer = invoke({"Records": [record(key)]})
+
+    assert answer == {"started": [], "duplicates": [], "skipped": 1}
+    (line,) = log_lines()
+    assert line["key"] == key
+    assert line["bucket"] == "redshift-pipeline-raw-123456789012-us-east-1"
+    assert line["reason"] == "the key is outside raw/<dataset>/"
+
+
+def test_same_batch_again_is_a_duplicate(invoke: Invoke, states: Any, event: Event) -> None:
+    started = invoke(event("s3_notification"))["started"][0]
+    states.statuses[started] = "SUCCEEDED"
+
+    answer = invoke(event("s3_notification"))
+
+    assert answer == {"started": [], "duplicates": [started], "skipped": 0}
+    assert list(states.statuses) == [started]
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED", "PENDING_REDRIVE"])
+def test_name_taken_by_a_live_load_is_a_duplicate(
+    invoke: Invoke, states: Any, messages: Messages, event: Event, status: str
+) -> None:
+    states.take_name("flights-e20ba264e7370a437d4735a7", status)
+
+    answer = invoke(messages(event("s3_notification")))
+
+    assert failures(answer) == []
+    assert list(states.statuses) == ["flights-e20ba264e7370a437d4735a7"]
+
+
+@pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED"])
+def test_failed_load_is_started_again_under_the_next_name(
+    invoke: Invoke, states: Any, event: Event, status: str
+) -> None:
+    load_id = "flights-e20ba264e7370a437d4735a7"
+    states.take_name(load_id, status)
+    states.take_name(f"{load_id}-2", status)
+
+    answer = invoke(event("s3_notification"))
+
+    assert answer["started"] == [f"{load_id}-3"]
+    assert json.loads(states.inputs[f"{load_id}-3"])["load_id"] == load_id
+
+
+def test_load_whose_attempts_are_used_up_fails_its_message(
+    invoke: Invoke, states: Any, messages: Messages, event: Event
+) -> None:
+    load_id = "flights-e20ba264e7370a437d4735a7"
+    for run_id in [load_id, *(f"{load_id}-{n}" for n in range(2, core.MAX_ATTEMPTS + 1))]:
+        states.take_name(run_id, "FAILED")
+
+    assert failures(invoke(messages(event("s3_notification")))) == ["m0"]
+
+
+def test_load_that_cannot_be_started_fails_its_own_messages_only(
+    invoke: Invoke, states: Any, messages: Messages, record: Record
+) -> None:
+    states.refused_names = ("weather-",)
+
+    answer = invoke(
+        messages(
+            {"Records": [record("raw/weather/a.csv")]},
+            {"Records": [record("raw/flights/a.csv")]},
+            {"Records": [record("raw/weather/b.csv"), record("raw/flights/b.csv")]},
+            {"Records": [record("raw/weather/a.csv")]},
+        )
+    )
+
+    assert failures(answer) == ["m0", "m2", "m3"]
+    assert [load["dataset"] for load in states.loads()] == ["flights"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("not JSON", id="text"),
+        pytest.param("", id="empty"),
+        pytest.param("null", id="null"),
+        pytest.param("[" * 100_000, id="brackets"),
+        pytest.param("9" * 5_000, id="endless number"),
+        pytest.param('{"Records": [{}]}', id="empty record"),
+        pytest.param('{"detail-type": "Object Created", "detail": {}}', id="EventBridge"),
+    ],
+)
+def test_unreadable_message_fails_alone_and_says_why(
+    invoke: Invoke,
+    states: Any,
+    messages: Messages,
+    event: Event,
+    log_lines: Logs,
+    body: str,
+) -> None:
+    answer = invoke(messages(body, event("s3_notification")))
+
+    assert failures(answer) == ["m0"]
+    assert len(states.loads()) == 1
+    line = next(line for line in log_lines() if line["message"] == "message not readable")
+    assert line["message_id"] == "m0"
+    assert line["reason"]
+
+
+def test_message_with_one_bad_record_loads_nothing_of_it(
+    invoke: Invoke, states: Any, messages: Messages, record: Record
+) -> None:
+    answer = invoke(messages({"Records": [record(), record(eventTime="never")]}))
+
+    assert failures(answer) == ["m0"]
+    assert states.loads() == []
+
+
+@pytest.mark.parametrize("plain", [{}, {"Records": []}, {"Records": [{"eventSource": "x"}]}])
+def test_malformed_plain_event_is_raised(
+    invoke: Invoke, states: Any, plain: dict[str, Any]
+) -> None:
+    with pytest.raises(core.MalformedEventError):
+        invoke(plain)
+
+
+def test_plain_event_raises_what_step_functions_raises(
+    invoke: Invoke, states: Any, event: Event
+) -> None:
+    states.refused_names = ("flights-",)
+
+    with pytest.raises(Exception, match="ThrottlingException"):
+        invoke(event("s3_notification"))
+
+
+def test_burst_of_ten_thousand_files_becomes_a_hundred_loads(
+    invoke: Invoke, states: Any, messages: Messages, record: Record
+) -> None:
+    template = json.dumps({"Records": [record("raw/flights/NUMBER.csv")]})
+
+    answer = invoke(messages(*(template.replace("NUMBER", str(n)) for n in range(10_000))))
+
+    assert failures(answer) == []
+    assert [len(load["files"]) for load in states.loads()] == [100] * 100
