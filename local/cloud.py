@@ -20,6 +20,7 @@ from typing import Any, Self
 
 import boto3
 
+from local.dialect import translate
 from local.redshift_serverless import Namespace, RedshiftServerless
 from local.sdk_tasks import Hook, SdkTasks
 from local.warehouse import Warehouse
@@ -90,6 +91,9 @@ class LaptopCloud:
             self._plug_in(undo)
             undo.enter_context(_serving(listener))
             self._cleanup = undo.pop_all()
+        # The SQL gate takes seconds to load. Better now, while `sam build` runs, than at the first
+        # statement, which would hold up every other request.
+        threading.Thread(target=translate, args=("select 1",), daemon=True).start()
 
     def stop(self) -> None:
         """End every process and thread of the cloud and remove its files. May be called again."""

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from local.cloud import LaptopCloud
+from local.stack import Stack
 
 WEEK = sorted((Path(__file__).parents[2] / "examples" / "flights").glob("flights_*.csv"))
-ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
+LOAD_TIMEOUT_SECONDS = 40
+POLL_SECONDS = 0.1
 
 
 @dataclass
@@ -26,39 +27,35 @@ class Mail:
 class Pipeline:
     """One deployed stack. Every method waits for what it asks about."""
 
-    cloud: LaptopCloud
-    outputs: dict[str, str]
+    stack: Stack
     mailboxes: dict[str, str] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.s3 = self.cloud.client("s3")
-        self.states = self.cloud.client("stepfunctions")
         for reader in ("Business", "Support"):
-            self.mailboxes[reader] = self._subscribe(self.outputs[f"{reader}TopicArn"])
+            self.mailboxes[reader] = self._subscribe(self.stack.outputs[f"{reader}TopicArn"])
 
     def upload(self, key: str, body: bytes | Path) -> str:
         content = body.read_bytes() if isinstance(body, Path) else body
-        answer = self.s3.put_object(Bucket=self.outputs["RawBucketName"], Key=key, Body=content)
+        answer = self.stack.s3.put_object(
+            Bucket=self.stack.outputs["RawBucketName"], Key=key, Body=content
+        )
         return str(answer["VersionId"])
 
-    def executions(self) -> list[dict[str, Any]]:
-        pages = self.states.get_paginator("list_executions").paginate(
-            stateMachineArn=self.outputs["LoadStateMachineArn"]
-        )
-        return [execution for page in pages for execution in page["executions"]]
-
-    def next_loads(self, count: int = 1, within_seconds: float = 40) -> list[dict[str, Any]]:
+    def next_loads(self, count: int = 1) -> list[dict[str, Any]]:
         """The `count` executions that no earlier call has returned, once they have ended."""
-        deadline = time.monotonic() + within_seconds
+        deadline = time.monotonic() + LOAD_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
-            new = [e for e in self.executions() if e["executionArn"] not in self.seen]
-            if len(new) >= count and all(e["status"] in ENDED for e in new):
+            new = [e for e in self.stack.executions() if e["executionArn"] not in self.seen]
+            if len(new) >= count and all(e["status"] != "RUNNING" for e in new):
                 self.seen |= {e["executionArn"] for e in new}
                 assert len(new) == count, [e["name"] for e in new]
-                return [self.states.describe_execution(executionArn=e["executionArn"]) for e in new]
-            time.sleep(0.1)
-        raise AssertionError(f"{count} loads did not end: {self.executions()}")
+                return [self.describe(e["executionArn"]) for e in new]
+            time.sleep(POLL_SECONDS)
+        raise AssertionError(f"{count} loads did not end: {self.stack.executions()}")
+
+    def describe(self, execution_arn: str) -> dict[str, Any]:
+        return dict(self.stack.step_functions.describe_execution(executionArn=execution_arn))
 
     def load(self, *files: tuple[str, bytes | Path]) -> dict[str, Any]:
         """Upload files that share one load, and return the load's execution."""
@@ -67,37 +64,23 @@ class Pipeline:
         return self.next_loads()[0]
 
     def keys(self, bucket: str, prefix: str = "") -> list[str]:
-        pages = self.s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.outputs[f"{bucket}BucketName"], Prefix=prefix
-        )
-        return [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return self.stack.keys(f"{bucket}BucketName", prefix)
 
     def mails(self, reader: str) -> list[Mail]:
         """The mails that have come for Business or Support since this was last asked."""
-        sqs = self.cloud.client("sqs")
+        url = self.mailboxes[reader]
         mails = []
-        while messages := sqs.receive_message(
-            QueueUrl=self.mailboxes[reader], MaxNumberOfMessages=10
-        ).get("Messages", []):
+        while messages := self.stack.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get(
+            "Messages", []
+        ):
             for message in messages:
                 body = json.loads(message["Body"])
                 mails.append(Mail(body.get("Subject", ""), body["Message"]))
-                sqs.delete_message(
-                    QueueUrl=self.mailboxes[reader], ReceiptHandle=message["ReceiptHandle"]
-                )
+                self.stack.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return mails
 
-    def credentials(self, secret: str = "Admin") -> dict[str, str]:
-        value = self.cloud.client("secretsmanager").get_secret_value(
-            SecretId=self.outputs[f"{secret}SecretArn"]
-        )["SecretString"]
-        return dict(json.loads(value))
-
-    def connect(self, secret: str = "Admin") -> "psycopg.Connection[tuple[Any, ...]]":
-        credentials = self.credentials(secret)
-        return self.cloud.warehouse(self.outputs["WorkgroupName"]).connect(
-            credentials["username"], credentials["password"]
-        )
+    def connect(self, secret: str = "AdminSecretArn") -> "psycopg.Connection[tuple[Any, ...]]":
+        return self.stack.warehouse.connect(*self.stack.credentials(secret))
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with self.connect() as connection:
@@ -106,38 +89,45 @@ class Pipeline:
     def empty(self) -> None:
         """Take the warehouse's rows, the buckets' objects and the mails away."""
         with self.connect() as connection:
-            for table in ("etl.loads", "etl.loaded_files", "etl.rejected_rows"):
+            for table in (
+                *("etl.loads", "etl.loaded_files", "etl.rejected_rows"),
+                "mart.daily_route_performance_by_file",
+            ):
                 connection.execute(f"delete from {table}".encode())
-            connection.execute("delete from mart.daily_route_performance_by_file")
         for bucket in ("Raw", "Archive"):
-            name = self.outputs[f"{bucket}BucketName"]
             for key in self.keys(bucket):
-                self.s3.delete_object(Bucket=name, Key=key)
+                self.stack.s3.delete_object(
+                    Bucket=self.stack.outputs[f"{bucket}BucketName"], Key=key
+                )
         for reader in self.mailboxes:
             self.mails(reader)
 
-    def _subscribe(self, topic: str) -> str:
-        sqs = self.cloud.client("sqs")
-        queue = sqs.create_queue(QueueName=f"mailbox-{topic.rsplit(':', 1)[-1]}"[:80])["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
-        self.cloud.client("sns").subscribe(
-            TopicArn=topic, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"]
+    def _subscribe(self, topic_arn: str) -> str:
+        name = f"test-mail-{topic_arn.rsplit(':', 1)[-1]}"[:80]
+        url = str(self.stack.sqs.create_queue(QueueName=name)["QueueUrl"])
+        arn = self.stack.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])[
+            "Attributes"
+        ]["QueueArn"]
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": arn,
+        }
+        self.stack.sqs.set_queue_attributes(
+            QueueUrl=url,
+            Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]})},
         )
-        return str(queue)
+        self.stack.cloud.client("sns").subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=arn)
+        return url
 
 
 @pytest.fixture(scope="session")
-def deployed(cloud: LaptopCloud, stack: dict[str, str]) -> Pipeline:
-    return Pipeline(cloud, stack)
+def deployed(deployed_stack: Stack) -> Pipeline:
+    return Pipeline(deployed_stack)
 
 
 @pytest.fixture
 def pipeline(deployed: Pipeline) -> Iterator[Pipeline]:
     yield deployed
     deployed.empty()
-
-
-@pytest.fixture
-def replace_day() -> Callable[[bytes, str], bytes]:
-    """Give a day's rows another day, so that a test has dates of its own."""
-    return lambda body, day: body.replace(b"\n2013,1,1,", f"\n2013,12,{day},".encode())

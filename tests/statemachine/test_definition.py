@@ -159,7 +159,7 @@ def test_every_variable_that_is_read_was_assigned() -> None:
     variables = set().union(*(assigned(state) for state in STATES.values()))
     functions = {
         *("states", "contains", "count", "encodeUrlComponent", "exists", "formatNumber", "hash"),
-        *("join", "lowercase", "map", "merge", "millis", "min", "number", "replace", "string"),
+        *("join", "lowercase", "map", "merge", "millis", "min", "number", "replace", "sort", "string"),
         *("substring", "substringAfter"),
     }
     read = set()

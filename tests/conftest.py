@@ -1,0 +1,37 @@
+"""The laptop cloud that all tests share, and the product deployed to it once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local import deploy
+from local.cloud import LaptopCloud
+from local.stack import Stack
+
+WAIT_SCALE = 0.05
+STACK_NAME = "redshift-pipeline"
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
+    # Before the cloud, which takes its temporary files with it, moves the folder for them.
+    tmp_path_factory.getbasetemp()
+    with LaptopCloud(wait_scale=WAIT_SCALE) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="session")
+def build_folder(cloud: LaptopCloud) -> Path:
+    return deploy.build(cloud)
+
+
+@pytest.fixture(scope="session")
+def deployed_stack(cloud: LaptopCloud, build_folder: Path) -> Stack:
+    return deploy.deploy(cloud, STACK_NAME, build_folder, {"BatchWindowSeconds": "1"})
+
+
+@pytest.fixture(scope="session")
+def stack(deployed_stack: Stack) -> dict[str, str]:
+    """The deployed product's outputs by name."""
+    return deployed_stack.outputs

@@ -1,0 +1,355 @@
+"""Each plug, asked for on the laptop cloud and on a MiniStack without it.
+
+A test that fails for `stock` says that MiniStack can do it by now: the plug may go.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.request import urlopen
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, WaiterError
+
+from local.cloud import ACCESS_KEY, REGION, SECRET_KEY, LaptopCloud
+
+Client = Callable[[str], Any]
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": ["states.amazonaws.com", "lambda.amazonaws.com"]},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
+CODE = """
+import json
+def handler(event, context):
+    print("BATCH", len(event["Records"]))
+"""
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A MiniStack without plugs."""
+    folder = tmp_path_factory.mktemp("ministack")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    settings = {
+        "AUTH": "true",
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "SFN_WAIT_SCALE": "0",
+        "S3_DATA_DIR": str(folder),
+        "TMPDIR": str(folder),
+    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ministack"], env={**kept, **settings}, stdout=log, stderr=log
+        )
+    try:
+        wait_for(lambda: answers(f"{url}/_ministack/health"), 30)
+        yield lambda service: boto3.client(
+            service,
+            endpoint_url=url,
+            region_name=REGION,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+        )
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(params=["laptop", "stock"])
+def plugged(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "laptop")
+
+
+@pytest.fixture
+def client(plugged: bool, request: pytest.FixtureRequest) -> Client:
+    """Makes clients of the laptop cloud, or of the stock MiniStack."""
+    if not plugged:
+        return request.getfixturevalue("stock")  # type: ignore[no-any-return]
+    cloud: LaptopCloud = request.getfixturevalue("cloud")
+    return cloud.client
+
+
+def answers(url: str) -> bool:
+    try:
+        return urlopen(url).status == 200
+    except OSError:
+        return False
+
+
+def wait_for(found: Callable[[], Any], seconds: float = 10) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+    return value
+
+
+def create_stack(client: Client, name: str, resources: Any, outputs: Any) -> dict[str, str]:
+    formation = client("cloudformation")
+    template = {
+        "Resources": resources,
+        "Outputs": {key: {"Value": value} for key, value in outputs.items()},
+    }
+    formation.create_stack(
+        StackName=name, TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"]
+    )
+    waiter = formation.get_waiter("stack_create_complete")
+    waiter.wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
+    described = formation.describe_stacks(StackName=name)["Stacks"][0]
+    return {item["OutputKey"]: item["OutputValue"] for item in described.get("Outputs", [])}
+
+
+def create_role(client: Client, name: str, actions: list[str], trust: Any = TRUST) -> str:
+    iam = client("iam")
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+    statement = {"Effect": "Allow", "Action": actions or ["s3:ListAllMyBuckets"], "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_role_policy(RoleName=name, PolicyName="policy", PolicyDocument=policy)
+    return str(role["Arn"])
+
+
+def run_task(client: Client, name: str, task: Any, actions: list[str]) -> dict[str, Any]:
+    """Run a state machine of one task, whose role may do `actions`; return the execution."""
+    states = client("stepfunctions")
+    definition = {
+        "QueryLanguage": "JSONata",
+        "StartAt": "Call",
+        "States": {"Call": {"Type": "Task", "End": True, **task}},
+    }
+    machine = states.create_state_machine(
+        name=name, definition=json.dumps(definition), roleArn=create_role(client, name, actions)
+    )["stateMachineArn"]
+    execution = states.start_execution(stateMachineArn=machine)["executionArn"]
+
+    def ended() -> Any:
+        answer = states.describe_execution(executionArn=execution)
+        return answer if answer["status"] != "RUNNING" else None
+
+    return dict(wait_for(ended))
+
+
+def test_data_api_is_served(client: Client, plugged: bool) -> None:
+    with pytest.raises(ClientError) as caught:
+        client("redshift-data").describe_statement(Id="00000000-0000-0000-0000-000000000000")
+
+    assert (caught.value.response["Error"]["Code"] == "ResourceNotFoundException") == plugged
+
+
+def test_data_api_asks_iam(cloud: LaptopCloud) -> None:
+    role = create_role(cloud.client, "no-data-api", [])
+    credentials = cloud.client("sts").assume_role(RoleArn=role, RoleSessionName="test")
+    session = credentials["Credentials"]
+    denied = boto3.client(
+        "redshift-data",
+        endpoint_url=cloud.endpoint_url,
+        region_name=REGION,
+        aws_access_key_id=session["AccessKeyId"],
+        aws_secret_access_key=session["SecretAccessKey"],
+        aws_session_token=session["SessionToken"],
+    )
+
+    with pytest.raises(ClientError, match="not authorized to perform: redshift-data:"):
+        denied.describe_statement(Id="00000000-0000-0000-0000-000000000000")
+
+
+def test_namespace_and_workgroup_are_provisioned(client: Client, plugged: bool) -> None:
+    secret = "{{resolve:secretsmanager:${Secret}:SecretString:password}}"
+    resources = {
+        "Secret": {
+            "Type": "AWS::SecretsManager::Secret",
+            "Properties": {
+                "GenerateSecretString": {
+                    "SecretStringTemplate": '{"username": "admin"}',
+                    "GenerateStringKey": "password",
+                    "ExcludePunctuation": True,
+                }
+            },
+        },
+        "Namespace": {
+            "Type": "AWS::RedshiftServerless::Namespace",
+            "Properties": {
+                "NamespaceName": "plugs",
+                "AdminUsername": "admin",
+                "AdminUserPassword": {"Fn::Sub": secret},
+            },
+        },
+        "Workgroup": {
+            "Type": "AWS::RedshiftServerless::Workgroup",
+            "Properties": {"WorkgroupName": "plugs", "NamespaceName": {"Ref": "Namespace"}},
+        },
+    }
+    outputs = {
+        "Arn": {"Fn::GetAtt": ["Workgroup", "Workgroup.WorkgroupArn"]},
+        "Port": {"Fn::GetAtt": ["Workgroup", "Workgroup.Endpoint.Port"]},
+    }
+
+    if not plugged:
+        with pytest.raises((ClientError, WaiterError)):
+            create_stack(client, "warehouse", resources, outputs)
+        return
+
+    values = create_stack(client, "warehouse", resources, outputs)
+    assert ":workgroup/" in values["Arn"]
+    with socket.create_connection(("127.0.0.1", int(values["Port"]))):
+        pass
+    client("cloudformation").delete_stack(StackName="warehouse")
+    wait_for(lambda: not is_open(int(values["Port"])))
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_secrets_are_referred_to_by_arn_and_heed_excluded_punctuation(
+    client: Client, plugged: bool
+) -> None:
+    generate = {"PasswordLength": 64, "ExcludePunctuation": True}
+    resources = {
+        "Secret": {
+            "Type": "AWS::SecretsManager::Secret",
+            "Properties": {"GenerateSecretString": generate},
+        }
+    }
+
+    arn = create_stack(client, "secret", resources, {"Ref": {"Ref": "Secret"}})["Ref"]
+
+    secret = client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
+    assert arn.startswith("arn:aws:secretsmanager:") == plugged
+    assert secret.isalnum() == plugged
+
+
+def test_definition_may_be_yaml(client: Client, plugged: bool) -> None:
+    client("s3").create_bucket(Bucket="definitions")
+    text = "StartAt: Done\nStates:\n  Done: {Type: Succeed}\n"
+    client("s3").put_object(Bucket="definitions", Key="machine.yaml", Body=text.encode())
+    resources = {
+        "Machine": {
+            "Type": "AWS::StepFunctions::StateMachine",
+            "Properties": {
+                "DefinitionS3Location": {"Bucket": "definitions", "Key": "machine.yaml"},
+                "RoleArn": create_role(client, "yaml", []),
+            },
+        }
+    }
+
+    arn = create_stack(client, "yaml", resources, {"Arn": {"Ref": "Machine"}})["Arn"]
+
+    stored = client("stepfunctions").describe_state_machine(stateMachineArn=arn)["definition"]
+    assert stored.startswith("{") == plugged
+
+
+def test_every_parameter_of_a_task_arrives(client: Client, plugged: bool) -> None:
+    client("s3").create_bucket(Bucket="parameters")
+    client("s3").put_object(Bucket="parameters", Key="a", Body=b"a")
+    task = {
+        "Resource": "arn:aws:states:::aws-sdk:s3:copyObject",
+        "Arguments": {
+            "Bucket": "parameters",
+            "Key": "b",
+            "CopySource": "parameters/a",
+            "CopySourceIfMatch": '"another"',
+        },
+    }
+
+    execution = run_task(client, "parameters", task, ["s3:*"])
+
+    if plugged:
+        assert execution["error"] == "S3.S3Exception"
+        assert "(Service: S3, Status Code: 412, Request ID: " in execution["cause"]
+    else:
+        assert execution["status"] == "SUCCEEDED"
+
+
+def test_task_needs_the_permission(client: Client, plugged: bool) -> None:
+    topic = client("sns").create_topic(Name="permission")["TopicArn"]
+    task = {
+        "Resource": "arn:aws:states:::sns:publish",
+        "Arguments": {"TopicArn": topic, "Message": "m"},
+    }
+
+    execution = run_task(client, "permission", task, [])
+
+    assert (execution["status"] == "FAILED") == plugged
+
+
+def test_role_may_ask_for_the_source_account(client: Client, plugged: bool) -> None:
+    account = client("sts").get_caller_identity()["Account"]
+    guarded = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                **TRUST["Statement"][0],  # type: ignore[dict-item]
+                "Condition": {"StringEquals": {"aws:SourceAccount": account}},
+            }
+        ],
+    }
+    role = create_role(client, "guarded", [], guarded)
+
+    try:
+        client("sts").assume_role(RoleArn=role, RoleSessionName="test")
+        assumed = True
+    except ClientError:
+        assumed = False
+
+    assert assumed == plugged
+
+
+def test_messages_are_batched_within_the_window(client: Client, plugged: bool) -> None:
+    actions = ["sqs:*", "logs:*"]
+    resources = {
+        "Queue": {"Type": "AWS::SQS::Queue"},
+        "Function": {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {
+                "FunctionName": "batches",
+                "Runtime": "python3.13",
+                "Handler": "index.handler",
+                "Code": {"ZipFile": CODE},
+                "Role": create_role(client, "batches", actions),
+            },
+        },
+        "Source": {
+            "Type": "AWS::Lambda::EventSourceMapping",
+            "Properties": {
+                "EventSourceArn": {"Fn::GetAtt": ["Queue", "Arn"]},
+                "FunctionName": {"Ref": "Function"},
+                "BatchSize": 100,
+                "MaximumBatchingWindowInSeconds": 1,
+            },
+        },
+    }
+    queue = create_stack(client, "batches", resources, {"Url": {"Ref": "Queue"}})["Url"]
+    for number in range(15):
+        client("sqs").send_message(QueueUrl=queue, MessageBody=str(number))
+
+    def batches() -> list[int]:
+        try:
+            events = client("logs").filter_log_events(logGroupName="/aws/lambda/batches")["events"]
+        except ClientError:
+            return []
+        lines = [event["message"].split() for event in events]
+        return [int(words[1]) for words in lines if words and words[0] == "BATCH"]
+
+    wait_for(lambda: sum(batches()) == 15, 20)
+    assert (batches() == [15]) == plugged
