@@ -271,9 +271,15 @@ class Warehouse:
             connection.autocommit = True
             for statement in self._database_statements():
                 connection.execute(statement)
-        if REDSHIFT_SQL.exists():
-            with self.owner_connect() as connection:
-                connection.execute(REDSHIFT_SQL.read_bytes())
+        with self.owner_connect() as connection:
+            connection.execute(REDSHIFT_SQL.read_bytes())
+            connection.execute(self._private_procedures())
+
+    def _private_procedures(self) -> sql.Composed:
+        """On Redshift a new procedure is its owner's alone, on PostgreSQL everybody's."""
+        return sql.SQL(
+            "alter default privileges for role {} revoke execute on routines from public"
+        ).format(sql.Identifier(self.admin_user))
 
     def _database_statements(self) -> list[sql.Composed]:
         database = sql.Identifier(self.database)

@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-FIRST_POLL_SECONDS = 0.1
+FIRST_POLL_SECONDS = 0.03
 LAST_POLL_SECONDS = 2.0
 POLL_GROWTH = 1.6
 

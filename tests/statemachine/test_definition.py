@@ -136,12 +136,7 @@ def test_every_error_reaches_support_and_ends_in_fail(name: str) -> None:
 def test_only_sdk_integrations_do_the_work() -> None:
     resources = {task["Resource"] for task in TASKS.values()}
 
-    assert all(
-        resource.startswith(
-            ("arn:${Partition}:states:::aws-sdk:", "arn:${Partition}:states:::sns:")
-        )
-        for resource in resources
-    )
+    assert all(resource.startswith("arn:${Partition}:states:::aws-sdk:") for resource in resources)
 
 
 def test_no_jsonata_is_left_unwrapped() -> None:
@@ -159,7 +154,18 @@ def test_every_variable_that_is_read_was_assigned() -> None:
     variables = set().union(*(assigned(state) for state in STATES.values()))
     functions = {
         *("states", "contains", "count", "encodeUrlComponent", "exists", "formatNumber", "hash"),
-        *("join", "lowercase", "map", "merge", "millis", "min", "number", "replace", "sort", "string"),
+        *(
+            "join",
+            "lowercase",
+            "map",
+            "merge",
+            "millis",
+            "min",
+            "number",
+            "replace",
+            "sort",
+            "string",
+        ),
         *("substring", "substringAfter"),
     }
     read = set()

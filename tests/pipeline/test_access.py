@@ -1,0 +1,92 @@
+"""Who gets at the warehouse, by which door, and how far."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import psycopg
+import pytest
+import redshift_connector
+
+from tests.pipeline.conftest import WEEK, Pipeline
+
+QUERY = "select sum(flights) from mart.daily_route_performance"
+FLIGHTS = WEEK[0].read_bytes().count(b"\n") - 1
+PSQL = [path for path in [shutil.which("psql")] if path]
+
+
+def test_redshift_connector_reads_what_was_loaded(pipeline: Pipeline) -> None:
+    pipeline.load(("raw/flights/day.csv", WEEK[0]))
+    user, password = pipeline.stack.credentials("AdminSecretArn")
+
+    with redshift_connector.connect(
+        host="127.0.0.1",
+        port=pipeline.stack.warehouse.port,
+        database=pipeline.stack.outputs["DatabaseName"],
+        user=user,
+        password=password,
+        ssl=False,
+    ) as connection:
+        cursor = connection.cursor()
+        cursor.execute(QUERY)
+        assert cursor.fetchone() == [FLIGHTS]
+
+
+@pytest.mark.parametrize("psql", PSQL)
+def test_psql_reads_what_was_loaded(pipeline: Pipeline, psql: str, tmp_path: Path) -> None:
+    pipeline.load(("raw/flights/day.csv", WEEK[0]))
+    user, password = pipeline.stack.credentials("AdminSecretArn")
+    address = f"host=127.0.0.1 port={pipeline.stack.warehouse.port} user={user} dbname=dev"
+
+    answer = subprocess.run(
+        [psql, address, "--no-psqlrc", "--tuples-only", "--no-align", "--command", QUERY],
+        env={"PGPASSWORD": password, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.strip() == str(FLIGHTS)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select * from mart.daily_route_performance",
+        "select * from mart.daily_route_performance_by_file",
+        "delete from mart.daily_route_performance_by_file",
+        "select * from etl.loads",
+        "insert into etl.schema_version (path, checksum) values ('x', 'y')",
+        "update etl.loaded_files set status = 'loaded'",
+        "delete from etl.rejected_rows",
+        "drop table etl.loads",
+        "call etl.create_lake_schema()",
+        "call etl.create_daily_route_performance_by_file()",
+        "call etl.register_files('flights', '[]', 'replace')",
+        "create table etl.mine (x integer)",
+        "create schema mine",
+        "select year from lake.flights where run_id = 'x'",
+    ],
+)
+def test_loader_may_do_nothing_but_load(pipeline: Pipeline, statement: str) -> None:
+    with (
+        pipeline.connect("LoaderSecretArn") as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(statement.encode())
+
+
+def test_loader_may_call_the_load_procedure(pipeline: Pipeline) -> None:
+    with pipeline.connect("LoaderSecretArn") as connection:
+        row = connection.execute(
+            "call etl.load_flights('run', 'load', '[]', 'replace', '', 0, 0, 0, 0, 0, '')"
+        ).fetchone()
+
+    assert row == ("loaded", 0, 0, 0, 0, 0, "")
+
+
+@pytest.mark.parametrize("secret", ["AdminSecretArn", "LoaderSecretArn"])
+def test_wrong_password_is_refused(pipeline: Pipeline, secret: str) -> None:
+    user, password = pipeline.stack.credentials(secret)
+
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        pipeline.stack.warehouse.connect(user, password[::-1])

@@ -1,0 +1,90 @@
+"""Each permission of the state machine is needed: without it the load fails at its task."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.pipeline.conftest import WEEK, Pipeline
+
+
+@contextmanager
+def without(pipeline: Pipeline, sid: str, action: str) -> Iterator[None]:
+    """Take one action out of one statement of the machine's role, and put it back."""
+    iam = pipeline.stack.cloud.client("iam")
+    machine = pipeline.stack.step_functions.describe_state_machine(
+        stateMachineArn=pipeline.stack.outputs["LoadStateMachineArn"]
+    )
+    role = machine["roleArn"].rsplit("/", 1)[-1]
+    [name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    reduced = json.loads(json.dumps(document))
+    [statement] = [entry for entry in reduced["Statement"] if entry["Sid"] == sid]
+    actions = (
+        statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+    )
+    assert action in actions
+    rest = [other for other in actions if other != action]
+    if rest:
+        statement["Action"] = rest
+    else:
+        reduced["Statement"].remove(statement)
+    put = {"RoleName": role, "PolicyName": name}
+    iam.put_role_policy(**put, PolicyDocument=json.dumps(reduced))
+    try:
+        yield
+    finally:
+        iam.put_role_policy(**put, PolicyDocument=json.dumps(document))
+
+
+def failed_state(pipeline: Pipeline, execution: dict[str, Any]) -> str:
+    """The last state that was entered before the failure route."""
+    events = pipeline.stack.step_functions.get_execution_history(
+        executionArn=execution["executionArn"], maxResults=1000
+    )["events"]
+    entered = [
+        event["stateEnteredEventDetails"]["name"]
+        for event in events
+        if "stateEnteredEventDetails" in event
+    ]
+    return str(entered[entered.index("NotifySupport") - 1])
+
+
+@pytest.mark.parametrize(
+    ("sid", "action", "state"),
+    [
+        ("KeepPartitions", "glue:GetTable", "ReadTable"),
+        ("PinRawFiles", "s3:GetObjectVersion", "StageFiles"),
+        ("StageFiles", "s3:PutObject", "StageFiles"),
+        ("KeepPartitions", "glue:CreatePartition", "RegisterPartition"),
+        ("SubmitLoad", "redshift-data:ExecuteStatement", "SubmitLoad"),
+        ("LogInAsLoader", "secretsmanager:GetSecretValue", "SubmitLoad"),
+        ("FollowLoad", "redshift-data:DescribeStatement", "DescribeLoad"),
+        ("FollowLoad", "redshift-data:GetStatementResult", "FetchLoadResult"),
+        ("ArchiveFiles", "s3:PutObject", "ArchiveFiles"),
+        ("PinRawFiles", "s3:DeleteObject", "ArchiveFiles"),
+        ("KeepPartitions", "glue:DeletePartition", "DropPartition"),
+    ],
+)
+def test_load_fails_at_the_task_that_lacks_its_permission(
+    pipeline: Pipeline, sid: str, action: str, state: str
+) -> None:
+    with without(pipeline, sid, action):
+        execution = pipeline.load(("raw/flights/day.csv", WEEK[0]))
+
+    assert execution["status"] == "FAILED"
+    assert failed_state(pipeline, execution) == state
+    [mail] = pipeline.mails("Support")
+    assert "raw/flights/day.csv" in mail.message
+    assert pipeline.mails("Business") == []
+
+
+def test_machine_that_may_not_publish_still_fails(pipeline: Pipeline) -> None:
+    with without(pipeline, "Notify", "sns:Publish"):
+        execution = pipeline.load(("raw/flights/day.csv", WEEK[0]))
+
+    assert execution["status"] == "FAILED"
+    assert execution["error"].startswith("S")
+    assert pipeline.mails("Support") == []
