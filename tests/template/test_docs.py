@@ -1,0 +1,63 @@
+"""The documents tell of today's code."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from samtranslator.yaml_helper import yaml_parse
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TARGETS = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+PARAMETERS = yaml_parse((ROOT / "template.yaml").read_text())["Parameters"]
+STATES = yaml.safe_load((ROOT / "statemachine/load.asl.yaml").read_text())["States"]
+EVENTS = sorted((ROOT / "events").rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    "target", [name for name in TARGETS if name not in ("help",) and not name.startswith("check-")]
+)
+def test_readme_names_the_target(target: str) -> None:
+    assert f"make {target}" in README
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"`?make ([a-z-]+)", README))))
+def test_target_of_the_readme_exists(target: str) -> None:
+    assert target in TARGETS
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS)
+def test_readme_names_the_parameter_and_its_default(parameter: str) -> None:
+    [row] = [
+        line for line in README.splitlines() if line.startswith("|") and f"`{parameter}`" in line
+    ]
+
+    assert str(PARAMETERS[parameter]["Default"] or "none") in row
+
+
+@pytest.mark.parametrize(
+    "state", [name for name in STATES if name not in ("IsTableReady", "CancelLoad")]
+)
+def test_diagram_shows_the_state(state: str) -> None:
+    assert re.search(rf"\b{state}\b", ARCHITECTURE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+        assert target.startswith("https://") or (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("module", sorted((ROOT / "local").glob("[a-z]*.py")), ids=lambda p: p.stem)
+def test_architecture_names_the_module_of_the_laptop(module: Path) -> None:
+    assert f"`{module.name}`" in ARCHITECTURE
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda path: path.stem)
+def test_event_is_used_by_a_test(event: Path) -> None:
+    tests = "".join(path.read_text() for path in (ROOT / "tests/unit").rglob("*.py"))
+
+    assert event.stem in tests
