@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 from ministack import app
-from ministack.core import iam_actions, iam_evaluator, lambda_runtime
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime, router
 from ministack.services import lambda_svc, sqs, stepfunctions
 from ministack.services.cloudformation import provisioners, stacks
 
@@ -35,6 +35,14 @@ def serve_data_api(handler: Handler, workgroup_arn: Callable[[str], str]) -> Non
     `workgroup_arn` answers the ARN of a workgroup's name, or '*'.
     """
     app.SERVICE_HANDLERS["redshift-data"] = handler
+    is_aws_service = router._is_aws_service_name
+
+    def is_aws_service_name(name: str) -> bool:
+        # To find out, the stock function reads every model that botocore has: three seconds, in
+        # which nothing else is served.
+        return name == "redshift-data" or bool(is_aws_service(name))
+
+    router._is_aws_service_name = is_aws_service_name
     iam_actions.SERVICE_TO_IAM_NAMESPACE["redshift-data"] = "redshift-data"
     extract = iam_actions.extract_resource_arn
 

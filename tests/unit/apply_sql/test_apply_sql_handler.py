@@ -379,12 +379,12 @@ def test_polling_backs_off_to_two_seconds(
 ) -> None:
     delays: list[float] = []
     monkeypatch.setattr(clock, "sleep", delays.append)
-    deployed.polls_per_statement = 12
+    deployed.polls_per_statement = 14
 
     invoke("update")
 
-    first = delays[:12]
-    assert first[0] == pytest.approx(0.1)
+    first = delays[:14]
+    assert first[0] == pytest.approx(0.03)
     assert first == sorted(first)
     assert first[-1] == pytest.approx(2.0)
 
