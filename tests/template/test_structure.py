@@ -157,3 +157,10 @@ def test_policy_statement_is_narrow(name: str, statement: dict[str, Any]) -> Non
     assert not [action for action in actions if "*" in action]
     if statement["Resource"] == "*":
         assert all(a in unscopable or a.startswith("logs:") for a in actions), name
+
+
+def test_batch_is_large_only_with_a_window() -> None:
+    queue = RESOURCES["StartLoadsFunction"]["Properties"]["Events"]["IngestQueue"]["Properties"]
+
+    assert queue["BatchSize"] == {"Fn::If": ["HasBatchWindow", 10000, 10]}
+    assert TEMPLATE["Parameters"]["BatchWindowSeconds"]["MinValue"] == 0
