@@ -179,7 +179,9 @@ class LaptopCloud:
         ministack_plugs.assume_roles_as_a_service()
         ministack_plugs.call_services_as_the_machine(self._tasks)
         ministack_plugs.batch_messages()
-        brake = ministack_plugs.Brake()
+        executions = ministack_plugs.Executions()
+        executions.install()
+        brake = ministack_plugs.Brake(executions)
         brake.install()
         undo.callback(brake.stop)
 

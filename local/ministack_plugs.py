@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
@@ -170,6 +171,128 @@ def call_services_as_the_machine(tasks: SdkTasks) -> None:
         stepfunctions._SERVICE_DISPATCH[f"arn:aws:states:::{action}"] = invoke
 
 
+class ExecutionEnded(SystemExit):
+    """Ends a thread of an execution that has ended: no Retry or Catch sees it.
+
+    Threads end without a word by a SystemExit.
+    """
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """The record of the execution that the current thread works for, and when its time is up."""
+
+    record: dict[str, Any]
+    deadline: float
+
+
+_current_run: ContextVar[_Run | None] = ContextVar("current_run", default=None)
+
+
+class Executions:
+    """Ends executions for good.
+
+    The stock StopExecution sets a status, and the execution's threads, those of a Map's items
+    among them, go on with calls, retries and states. A machine's TimeoutSeconds is ignored.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._stop = stepfunctions._stop_execution
+        self._fail = stepfunctions._fail_execution
+
+    def install(self) -> None:
+        """Look at every call, wait, retry and state whether the execution still runs."""
+        run_execution = stepfunctions._run_execution
+
+        def run(execution_arn: str) -> None:
+            record = stepfunctions._executions[execution_arn]
+            token = _current_run.set(_Run(record, time.monotonic() + _time_limit(record)))
+            try:
+                run_execution(execution_arn)
+            except ExecutionEnded:
+                pass
+            finally:
+                _current_run.reset(token)
+
+        stepfunctions._run_execution = run
+        for name in ("task", "map", "parallel", "choice", "wait", "pass"):
+            state = f"_execute_{name}"
+            setattr(stepfunctions, state, self._while_running(getattr(stepfunctions, state)))
+        # A retry is a call that the state makes, not a state that is entered.
+        stepfunctions._invoke_resource = self._while_running(stepfunctions._invoke_resource)
+        stepfunctions._scaled_sleep = self._sleep
+        stepfunctions._stop_execution = self._stop_and_wake
+        stepfunctions._fail_execution = self._fail_if_running
+
+    def stop_all(self) -> None:
+        """End what still runs, and all waits."""
+        for record in list(stepfunctions._executions._data.values()):
+            if record["status"] == "RUNNING":
+                record["status"] = "ABORTED"
+        self._wake()
+
+    def _while_running(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        def guarded(*arguments: Any) -> Any:
+            self._check()
+            try:
+                return step(*arguments)
+            finally:
+                self._check()
+
+        return guarded
+
+    def _check(self) -> None:
+        run = _current_run.get()
+        if run is None:
+            return
+        with self._changed:
+            if run.record["status"] == "RUNNING" and time.monotonic() > run.deadline:
+                _time_out(run.record)
+        if run.record["status"] != "RUNNING":
+            raise ExecutionEnded
+
+    def _sleep(self, seconds: float) -> None:
+        run = _current_run.get()
+        pause = max(0.0, seconds * stepfunctions._SFN_WAIT_SCALE)
+        if run is None:
+            time.sleep(pause)
+            return
+        with self._changed:
+            left = min(pause, run.deadline - time.monotonic())
+            self._changed.wait_for(lambda: run.record["status"] != "RUNNING", left)
+        self._check()
+
+    def _stop_and_wake(self, request: Any) -> Any:
+        answer = self._stop(request)
+        self._wake()
+        return answer
+
+    def _fail_if_running(self, record: Any, error: str, cause: str) -> None:
+        self._check()
+        self._fail(record, error, cause)
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+
+def _time_limit(record: Any) -> float:
+    """A machine's TimeoutSeconds at the scale of the cloud's waits, or no limit."""
+    machine = stepfunctions._state_machines.get(record["stateMachineArn"], {})
+    seconds = json.loads(machine.get("definition", "{}")).get(
+        "TimeoutSeconds", threading.TIMEOUT_MAX
+    )
+    return min(float(seconds) * stepfunctions._SFN_WAIT_SCALE, threading.TIMEOUT_MAX / 2)
+
+
+def _time_out(record: Any) -> None:
+    record["status"] = "TIMED_OUT"
+    record["stopDate"] = stepfunctions.now_iso()
+    stepfunctions._add_event(record, "ExecutionTimedOut", {"executionTimedOutEventDetails": {}})
+    stepfunctions._emit_execution_status_event(record)
+
+
 def batch_messages() -> None:
     """Honour an SQS event source's batching window and batch sizes over 10."""
     receive = sqs._receive_messages_for_esm
@@ -215,9 +338,10 @@ def _bytes(messages: list[Any]) -> int:
 
 
 class Brake:
-    """Stops what MiniStack leaves running when its server ends: functions, waits and retries."""
+    """Stops what MiniStack leaves running when its server ends: functions and executions."""
 
-    def __init__(self) -> None:
+    def __init__(self, executions: Executions) -> None:
+        self._executions = executions
         self._stopped = threading.Event()
         self._changed = threading.Condition()
         self._starting = 0
@@ -225,7 +349,7 @@ class Brake:
         self._spawn = lambda_runtime.Worker._spawn
 
     def install(self) -> None:
-        """Put the brake on every wait, and on every function's start."""
+        """Put the brake on every function's start."""
         brake = self
 
         def spawn(worker: Any) -> None:
@@ -233,14 +357,11 @@ class Brake:
                 brake._spawn(worker)
 
         lambda_runtime.Worker._spawn = spawn
-        stepfunctions._scaled_sleep = self._sleep
 
     def stop(self) -> None:
         """End all executions and functions. None starts after this."""
         self._stopped.set()
-        for execution in list(stepfunctions._executions._data.values()):
-            if execution["status"] == "RUNNING":
-                execution["status"] = "ABORTED"
+        self._executions.stop_all()
         lambda_runtime.reset()
         with self._changed:
             while self._starting:
@@ -262,7 +383,3 @@ class Brake:
             with self._changed:
                 self._starting -= 1
                 self._changed.notify_all()
-
-    def _sleep(self, seconds: float) -> None:
-        if self._stopped.wait(max(0.0, seconds * stepfunctions._SFN_WAIT_SCALE)):
-            raise stepfunctions._ExecutionError("States.Runtime", "The laptop cloud has stopped")

@@ -293,6 +293,23 @@ def test_task_needs_the_permission(client: Client, plugged: bool) -> None:
     assert (execution["status"] == "FAILED") == plugged
 
 
+def test_execution_ends_at_its_machine_s_timeout(client: Client, plugged: bool) -> None:
+    states = client("stepfunctions")
+    poll = {"Type": "Wait", "Seconds": 0.1, "Next": "Poll"}
+    definition = {"StartAt": "Poll", "States": {"Poll": poll}, "TimeoutSeconds": 2}
+    machine = states.create_state_machine(
+        name="timeout", definition=json.dumps(definition), roleArn=create_role(client, "times", [])
+    )["stateMachineArn"]
+    execution = states.start_execution(stateMachineArn=machine)["executionArn"]
+    time.sleep(1)
+
+    status = states.describe_execution(executionArn=execution)["status"]
+
+    assert status == ("TIMED_OUT" if plugged else "RUNNING")
+    if not plugged:
+        states.stop_execution(executionArn=execution)
+
+
 def test_role_may_ask_for_the_source_account(client: Client, plugged: bool) -> None:
     account = client("sts").get_caller_identity()["Account"]
     guarded = {
