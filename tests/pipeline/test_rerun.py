@@ -45,13 +45,7 @@ def deliver_again(pipeline: Pipeline, execution: dict[str, Any]) -> None:
 
 
 def wait_until_the_queue_is_empty(pipeline: Pipeline) -> None:
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    while True:
-        attributes = pipeline.stack.sqs.get_queue_attributes(
-            QueueUrl=pipeline.stack.outputs["IngestQueueUrl"], AttributeNames=names
-        )["Attributes"]
-        if all(attributes[name] == "0" for name in names):
-            return
+    while pipeline.messages_waiting():
         time.sleep(0.1)
 
 
@@ -133,11 +127,7 @@ def test_rerun_of_a_load_that_is_in_the_ledger_gives_its_recorded_answer(
     pipeline: Pipeline,
 ) -> None:
     first = pipeline.load(("raw/flights/day.csv", WEEK[0]))
-    pipeline.stack.step_functions.start_execution(
-        stateMachineArn=pipeline.stack.outputs["LoadStateMachineArn"],
-        name=f"{first['name']}-2",
-        input=first["input"],
-    )
+    pipeline.run_again(first)
     [second] = pipeline.next_loads()
 
     assert second["status"] == "SUCCEEDED"
@@ -219,7 +209,8 @@ def test_load_that_outlives_its_deadline_is_cancelled(pipeline: Pipeline) -> Non
     finally:
         pipeline.stack.step_functions.update_state_machine(**machine, definition=definition)
 
-    assert (execution["status"], execution["error"]) == ("FAILED", "LoadTimedOut")
+    assert (execution["status"], execution["error"]) == ("FAILED", "OperatorError")
+    assert execution["cause"].startswith("CancelLoad: LoadTimedOut: ")
     [mail] = pipeline.mails("Support")
     assert "ran longer than 60 minutes and was cancelled" in mail.message
     assert pipeline.keys("Raw", "raw/") == ["raw/flights/day.csv"]
