@@ -50,7 +50,8 @@ class UploadedFile:
     """One object version under `raw/<dataset>/`.
 
     `key` is decoded; `version_id`, `etag` and `sequencer` are "" where S3 gave none;
-    `size` is in bytes; `uploaded_at` is the event's time, ISO 8601 with its zone.
+    `size` is in bytes; `uploaded_at` is the event's time, ISO 8601 in UTC with milliseconds, or
+    the version's last-modified where a listing found it.
     """
 
     bucket: str
@@ -344,7 +345,8 @@ def _is_split(output: str) -> bool:
 
 def _uploaded_file(**fields: Any) -> UploadedFile:
     """A file whose time can be read. Raises MalformedEventError."""
-    _moment(fields["uploaded_at"])
+    moment = _moment(fields["uploaded_at"])
+    fields["uploaded_at"] = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
     # A bucket whose versioning is suspended calls every new version "null".
     if fields["version_id"] == "null":
         fields["version_id"] = ""
