@@ -102,6 +102,44 @@ class Pipeline:
         )["Attributes"]
         return sum(int(attributes[name]) for name in names)
 
+    def pause(self) -> None:
+        """Let messages wait in the queue."""
+        self._enable_queue(is_on=False)
+
+    def resume(self) -> None:
+        self._enable_queue(is_on=True)
+
+    def _enable_queue(self, *, is_on: bool) -> None:
+        client = self.stack.cloud.client("lambda")
+        name = self.stack.outputs["StartLoadsFunctionName"]
+        [mapping] = client.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+        client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=is_on)
+
+    def lose_notifications(self) -> int:
+        """Take all messages out of the paused queue; answers how many."""
+        url = self.stack.outputs["IngestQueueUrl"]
+        lost = 0
+        while messages := self.stack.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get(
+            "Messages"
+        ):
+            for message in messages:
+                self.stack.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                lost += 1
+        return lost
+
+    def sweep(self, waiting_minutes: float = 0, leftover_minutes: float = 0) -> dict[str, Any]:
+        """Run the deployed sweeper now, and return what it says it did."""
+        answer = self.stack.cloud.client("lambda").invoke(
+            FunctionName=self.stack.outputs["SweepFunctionName"],
+            Payload=json.dumps(
+                {"waiting_minutes": waiting_minutes, "leftover_minutes": leftover_minutes}
+            ),
+        )
+        outcome: dict[str, Any] = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, outcome
+        assert outcome["is_complete"]
+        return outcome
+
     def run_again(self, execution: dict[str, Any]) -> None:
         """Start the next attempt of a load, as the command in the mail to support does."""
         self.stack.step_functions.start_execution(

@@ -35,7 +35,7 @@ def stem_of(logical_id: str, kind: str) -> str:
 
 
 def test_functions_were_found() -> None:
-    assert {"StartLoadsFunction", "ApplySqlFunction"} <= set(FUNCTIONS)
+    assert {"StartLoadsFunction", "ApplySqlFunction", "SweepFunction"} == set(FUNCTIONS)
     assert MACHINES == ["LoadStateMachine", "AbandonedLoadStateMachine"]
 
 
@@ -103,6 +103,7 @@ def test_outputs_that_others_rely_on() -> None:
         "IngestQueueUrl",
         "IngestDeadLetterQueueUrl",
         "StartLoadsFunctionName",
+        "SweepFunctionName",
         "LoadStateMachineArn",
         "BusinessTopicArn",
         "SupportTopicArn",
