@@ -268,6 +268,8 @@ def _to_api(value: Any, shape: Any, call: TaskCall) -> Any:
         return [_to_api(item, shape.member, call) for item in value]
     if shape.type_name == "map" and isinstance(value, dict):
         return {key: _to_api(item, shape.value, call) for key, item in value.items()}
+    if shape.type_name == "blob" and not isinstance(value, str):
+        return json.dumps(value)
     return value
 
 

@@ -50,6 +50,8 @@ REMEMBERED_SCANS = 1000
 
 _FETCH_ERROR = "S3 Query Exception (Fetch)"
 _FETCH_CODE = 15001
+_SCAN_ERROR = "Spectrum Scan Error"
+_SCAN_CODE = 15007
 _LIST_CODE = 8001
 
 # Hive's types, as the Data Catalog spells them, in PostgreSQL.
@@ -311,14 +313,16 @@ def _storage_rows(
         serde = _open_csv(table, stored)
         skip = int(table.get("Parameters", {}).get("skip.header.line.count", "0"))
     except FormatError as error:
-        raise _fetch_error("planning", location, error) from error
+        raise _scan_error(location, error) from error
     for file in lake.files(location):
         more = (*values, file.url, str(file.size))
         try:
             for block in line_blocks(decompressed(lake.read(file), file.key), skip):
                 yield serde.copy_rows(block, more)
-        except (FormatError, ClientError, BotoCoreError) as error:
-            raise _fetch_error("scanning", file.url, error) from error
+        except FormatError as error:
+            raise _scan_error(file.url, error) from error
+        except (ClientError, BotoCoreError) as error:
+            raise _fetch_error(file.url, error) from error
 
 
 def _open_csv(table: Mapping[str, Any], stored: Mapping[str, Any]) -> OpenCsv:
@@ -347,9 +351,14 @@ def _role_error(role: str, reason: str) -> ScanError:
     return ScanError(f"Not authorized to get credentials of role {role}", reason)
 
 
-def _fetch_error(step: str, path: str, error: Exception) -> ScanError:
-    context = f"Task failed due to an internal error. Error occured during {step} of {path}: "
+def _fetch_error(path: str, error: Exception) -> ScanError:
+    context = f"Task failed due to an internal error. Error occured during scanning of {path}: "
     return ScanError(_FETCH_ERROR, context + _reason(error), _FETCH_CODE)
+
+
+def _scan_error(path: str, error: Exception) -> ScanError:
+    """Word a file's own fault, as Redshift does for a file of another shape than the table's."""
+    return ScanError(_SCAN_ERROR, f"File '{path}' cannot be read: {_reason(error)}", _SCAN_CODE)
 
 
 def _list_error(error: Exception, location: str) -> ScanError:

@@ -24,6 +24,11 @@ MAX_SLUG_LENGTH = 40
 MAX_STAGED_SUFFIXES = 2
 
 DUPLICATE_STATUSES = frozenset({"RUNNING", "SUCCEEDED", "PENDING_REDRIVE"})
+# The output's status of an execution that has handed its files on, in halves.
+SPLIT_STATUS = "split"
+ARCHIVE_FOLDER = "archive"
+QUARANTINE_FOLDER = "quarantine"
+REASON_SUFFIX = ".reason.json"
 COMPRESSION_SUFFIXES = frozenset(
     {"br", "bz2", "deflate", "gz", "lz4", "lzo", "snappy", "xz", "zip", "zst"}
 )
@@ -45,7 +50,8 @@ class UploadedFile:
     """One object version under `raw/<dataset>/`.
 
     `key` is decoded; `version_id`, `etag` and `sequencer` are "" where S3 gave none;
-    `size` is in bytes; `uploaded_at` is the event's time, ISO 8601 with its zone.
+    `size` is in bytes; `uploaded_at` is the event's time, ISO 8601 in UTC with milliseconds, or
+    the version's last-modified where a listing found it.
     """
 
     bucket: str
@@ -92,11 +98,13 @@ class UploadedFile:
     def archive_key(self) -> str:
         """`archive/<dataset>/<yyyy>/<mm>/<dd>/<file_id>/<name>`, by the day of upload (UTC).
 
-        The name loses characters at its left where S3's limit of 1,024 bytes asks for it.
+        The name loses characters at its left where S3's limit of 1,024 bytes asks for it: for this
+        key, and for the one in quarantine that the state machine makes of it, with its reason.
         """
         day = _moment(self.uploaded_at).date().isoformat().replace("-", "/")
-        folder = f"archive/{self.dataset}/{day}/{self.file_id}/"
-        return folder + _last_bytes(self.name, MAX_KEY_BYTES - len(folder.encode()))
+        rest = f"/{self.dataset}/{day}/{self.file_id}/"
+        taken = len(f"{QUARANTINE_FOLDER}{rest}{REASON_SUFFIX}".encode())
+        return ARCHIVE_FOLDER + rest + _last_bytes(self.name, MAX_KEY_BYTES - taken)
 
     def manifest_entry(self) -> dict[str, Any]:
         """What the load procedure is told about the file, in its parameter `p_files`."""
@@ -106,6 +114,9 @@ class UploadedFile:
             "version_id": self.version_id,
             "sequencer": self.sequencer,
             "size": self.size,
+            "uploaded_at": self.uploaded_at,
+            # The machine finds out; this is the longer of its two spellings.
+            "is_gone": False,
         }
 
     def to_input(self) -> dict[str, Any]:
@@ -157,30 +168,42 @@ class Load:
 
 @dataclass
 class Intake:
-    """What a set of S3 notifications holds, and which message brought which file."""
+    """What a set of messages holds, and which message brought which file or load.
+
+    A message is an S3 notification, whose files are batched with those of others, or
+    `{"loads": [{"dataset": …, "files": […]}, …]}`, batches to be started as they are.
+    """
 
     uploads: list[UploadedFile] = field(default_factory=list)
     skipped: list[SkippedRecord] = field(default_factory=list)
+    given_loads: dict[str, Load] = field(default_factory=dict)
     message_ids: dict[str, set[str]] = field(default_factory=dict)
 
-    def add(self, message_id: str, notification: object) -> None:
-        """Take one notification in, whole or not at all.
+    def add(self, message_id: str, message: object) -> None:
+        """Take one message in, whole or not at all.
 
-        Raises MalformedEventError if any of its records cannot be read.
+        Raises MalformedEventError if any of its records or loads cannot be read.
         """
-        uploads, skipped = read_notification(notification)
+        if isinstance(message, Mapping) and "loads" in message:
+            for load in read_loads(message):
+                self.given_loads[load.load_id] = load
+                self.message_ids.setdefault(load.load_id, set()).add(message_id)
+            return
+        uploads, skipped = read_notification(message)
         self.uploads.extend(uploads)
         self.skipped.extend(skipped)
         for upload in uploads:
             self.message_ids.setdefault(upload.file_id, set()).add(message_id)
 
     def loads(self) -> list[Load]:
-        """The loads that cover every file once, sorted by dataset."""
-        return plan_loads(self.uploads)
+        """The loads that were given, and those that cover every notified file once."""
+        planned = {load.load_id: load for load in plan_loads(self.uploads)}
+        return list({**self.given_loads, **planned}.values())
 
     def messages_of(self, load: Load) -> set[str]:
-        """The messages that brought a file of this load, duplicates of it included."""
-        return {message_id for file in load.files for message_id in self.message_ids[file.file_id]}
+        """The messages that brought this load or a file of it, duplicates included."""
+        names = [load.load_id, *(file.file_id for file in load.files)]
+        return {i for name in names for i in self.message_ids.get(name, ())}
 
 
 def read_notification(notification: object) -> tuple[list[UploadedFile], list[SkippedRecord]]:
@@ -203,6 +226,54 @@ def read_notification(notification: object) -> tuple[list[UploadedFile], list[Sk
     )
 
 
+def read_loads(message: Mapping[str, object]) -> list[Load]:
+    """The batches that a message asks for; what a file's entry holds beyond its fields is left.
+
+    Raises MalformedEventError where a batch is not one that this function could have made.
+    """
+    loads = message["loads"]
+    if not isinstance(loads, list) or not loads:
+        raise MalformedEventError("loads is not a list of loads")
+    return [read_load(load) for load in loads]
+
+
+def read_load(document: object) -> Load:
+    """One batch, as it stands in a message or in an execution's input.
+
+    Raises MalformedEventError.
+    """
+    dataset = _text(document, "dataset")
+    entries = _member(document, "files")
+    if not isinstance(entries, list):
+        raise MalformedEventError("files is not a list")
+    files = [read_file(entry) for entry in entries]
+    strangers = [file.key for file in files if file.dataset != dataset]
+    if strangers:
+        raise MalformedEventError(f"{strangers[0]} is not of the dataset {dataset}")
+    planned = plan_loads(files)
+    if len(planned) != 1 or len(planned[0].files) != len(files):
+        raise MalformedEventError(f"{len(files)} files do not make one load of distinct files")
+    return planned[0]
+
+
+def read_file(entry: object) -> UploadedFile:
+    """One file, under the names of `UploadedFile`'s fields. Raises MalformedEventError."""
+    key = _text(entry, "key")
+    _check_key(key)
+    size = _size(entry)
+    if reason := reason_to_skip(key, size):
+        raise MalformedEventError(f"{key}: {reason}")
+    return _uploaded_file(
+        bucket=_text(entry, "bucket"),
+        key=key,
+        version_id=_optional_text(entry, "version_id"),
+        etag=_optional_text(entry, "etag"),
+        sequencer=_optional_text(entry, "sequencer"),
+        size=size,
+        uploaded_at=_text(entry, "uploaded_at"),
+    )
+
+
 def read_record(record: object) -> UploadedFile | SkippedRecord:
     """One record of an S3 notification; its key is form-encoded, and is decoded here, once.
 
@@ -217,23 +288,17 @@ def read_record(record: object) -> UploadedFile | SkippedRecord:
     key = _decode_key(_text(entity, "key"))
     if not event_name.startswith("ObjectCreated:"):
         return SkippedRecord(bucket, key, f"{event_name} is no upload")
-    size = _member(entity, "size")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise MalformedEventError("size is not a number of bytes")
+    size = _size(entity)
     if reason := reason_to_skip(key, size):
         return SkippedRecord(bucket, key, reason)
-    uploaded_at = _text(record, "eventTime")
-    _moment(uploaded_at)
-    version_id = _optional_text(entity, "versionId")
-    return UploadedFile(
+    return _uploaded_file(
         bucket=bucket,
         key=key,
-        # A bucket whose versioning is suspended calls every new version "null".
-        version_id="" if version_id == "null" else version_id,
+        version_id=_optional_text(entity, "versionId"),
         etag=_optional_text(entity, "eTag"),
         sequencer=_optional_text(entity, "sequencer"),
         size=size,
-        uploaded_at=uploaded_at,
+        uploaded_at=_text(record, "eventTime"),
     )
 
 
@@ -264,9 +329,28 @@ def plan_loads(uploads: Iterable[UploadedFile]) -> list[Load]:
     ]
 
 
-def is_duplicate(status: str) -> bool:
-    """Whether an execution in this status makes another one for the same batch needless."""
-    return status in DUPLICATE_STATUSES
+def is_duplicate(status: str, output: str) -> bool:
+    """Whether an execution in this status makes another one for the same batch needless.
+
+    `output` is the execution's, JSON, or "". One that was split has handed its files on: should
+    they still be there, nothing else would load them.
+    """
+    return status in DUPLICATE_STATUSES and not _is_split(output)
+
+
+def _is_split(output: str) -> bool:
+    document = json.loads(output or "{}")
+    return isinstance(document, Mapping) and document.get("status") == SPLIT_STATUS
+
+
+def _uploaded_file(**fields: Any) -> UploadedFile:
+    """A file whose time can be read. Raises MalformedEventError."""
+    moment = _moment(fields["uploaded_at"])
+    fields["uploaded_at"] = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
+    # A bucket whose versioning is suspended calls every new version "null".
+    if fields["version_id"] == "null":
+        fields["version_id"] = ""
+    return UploadedFile(**fields)
 
 
 def _chunks(files: list[UploadedFile]) -> Iterator[tuple[UploadedFile, ...]]:
@@ -305,7 +389,7 @@ def _moment(text: str) -> datetime:
             raise ValueError
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise MalformedEventError("eventTime is not an ISO 8601 time with its zone") from None
+        raise MalformedEventError("the time is not an ISO 8601 time with its zone") from None
 
 
 def _decode_key(encoded: str) -> str:
@@ -313,10 +397,21 @@ def _decode_key(encoded: str) -> str:
         key = unquote_plus(encoded, errors="strict")
     except UnicodeDecodeError:
         raise MalformedEventError("the key is not UTF-8") from None
+    _check_key(key)
+    return key
+
+
+def _check_key(key: str) -> None:
     key_bytes = len(key.encode())
     if not 0 < key_bytes <= MAX_KEY_BYTES:
         raise MalformedEventError(f"the key has {key_bytes} bytes, not 1 to {MAX_KEY_BYTES}")
-    return key
+
+
+def _size(parent: object) -> int:
+    size = _member(parent, "size")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise MalformedEventError("size is not a number of bytes")
+    return size
 
 
 def _member(parent: object, name: str) -> object:

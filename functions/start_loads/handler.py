@@ -1,11 +1,12 @@
 """StartLoadsFunction: starts one execution of the load state machine per batch of files.
 
 Called by: the event source of IngestQueue; by hand with a plain S3 notification.
-Input:     an SQS event whose bodies are S3 notifications, or one S3 notification.
+Input:     an SQS event whose bodies are S3 notifications or {"loads": [batch, …]} (see
+           core.Intake), or one such message by itself.
 Output:    for SQS, {"batchItemFailures": [{"itemIdentifier": message id}, …]};
-           for S3, {"started": [run_id, …], "duplicates": [load_id, …], "skipped": count}.
+           else {"started": [run_id, …], "duplicates": [load_id, …], "skipped": count}.
 Errors:    SQS: a message that cannot be read, or whose load cannot be started, is a batch
-           item failure, and the others go on. S3: core.MalformedEventError,
+           item failure, and the others go on. Else: core.MalformedEventError,
            core.AttemptsExhaustedError and botocore's errors are raised.
 Settings:  STATE_MACHINE_ARN.
 """
@@ -33,7 +34,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     records = event.get("Records")
     if records and records[0].get("eventSource") == "aws:sqs":
         return start_from_queue(records)
-    return start_from_notification(event)
+    return start_from_message(event)
 
 
 def start_from_queue(messages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -51,10 +52,10 @@ def start_from_queue(messages: list[dict[str, Any]]) -> dict[str, Any]:
     return {"batchItemFailures": [{"itemIdentifier": i} for i in message_ids if i in failed]}
 
 
-def start_from_notification(notification: Mapping[str, Any]) -> dict[str, Any]:
-    """Start the loads of one S3 notification; answers what was done."""
+def start_from_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Start the loads of one message; answers what was done."""
     intake = core.Intake()
-    intake.add("", notification)
+    intake.add("", message)
     log_skipped(intake)
     runs = {load.load_id: start_load(load) for load in intake.loads()}
     return {
@@ -98,15 +99,15 @@ def start_load(load: core.Load) -> str | None:
         if taken_by is None:
             logger.info("load started", dataset=load.dataset, run_id=run_id, files=len(load.files))
             return run_id
-        if core.is_duplicate(taken_by):
-            reason = f"execution {run_id} is {taken_by}"
+        if core.is_duplicate(*taken_by):
+            reason = f"execution {run_id} is {taken_by[0]}"
             logger.info("duplicate skipped", dataset=load.dataset, reason=reason)
             return None
     raise core.AttemptsExhaustedError(f"{load.load_id} has failed {core.MAX_ATTEMPTS} times")
 
 
-def try_to_start(run_id: str, document: str) -> str | None:
-    """Start an execution; answers None, or the status of the one that has this name already."""
+def try_to_start(run_id: str, document: str) -> tuple[str, str] | None:
+    """Start an execution; answers None, or status and output of the one that has this name."""
     machine = os.environ["STATE_MACHINE_ARN"]
     try:
         states_client().start_execution(stateMachineArn=machine, name=run_id, input=document)
@@ -114,8 +115,8 @@ def try_to_start(run_id: str, document: str) -> str | None:
         if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
             raise
         execution = f"{machine.replace(':stateMachine:', ':execution:')}:{run_id}"
-        status: str = states_client().describe_execution(executionArn=execution)["status"]
-        return status
+        taken_by = states_client().describe_execution(executionArn=execution)
+        return taken_by["status"], taken_by.get("output") or ""
     return None
 
 

@@ -80,11 +80,22 @@ begin
         load_files.object_key,
         load_files.size_bytes;
 
-    -- A file that is not hidden and not empty gives one row at least. Compressed, an empty file
-    -- still has a few dozen bytes.
+    -- A file that is not empty gives one row at least. Compressed, an empty file still has a few
+    -- dozen bytes.
     select count(*), min(file_id) into v_bad_files, v_file_id
     from load_counts
-    where size_bytes > 100 and header_rows + source_rows = 0;
+    where
+        header_rows + source_rows = 0
+        and size_bytes > case
+            when
+                lower(object_key) like '%.br' or lower(object_key) like '%.bz2'
+                or lower(object_key) like '%.deflate' or lower(object_key) like '%.gz'
+                or lower(object_key) like '%.lz4' or lower(object_key) like '%.lzo'
+                or lower(object_key) like '%.snappy' or lower(object_key) like '%.xz'
+                or lower(object_key) like '%.zip' or lower(object_key) like '%.zst'
+                then 100
+            else 0
+        end;
     if v_bad_files > 0 then
         select object_key into v_object_key from load_counts where file_id = v_file_id;
         raise exception 'file %: nothing was read from it although it is not empty (% such files in this load)',
@@ -147,8 +158,8 @@ begin
     where file_id in (select file_id from load_files where status = 'replaced');
 
     insert into etl.loaded_files (
-        file_id, dataset, load_id, object_key, version_id, sequencer, size_bytes, status,
-        source_rows, rejected_rows, loaded_at
+        file_id, dataset, load_id, object_key, version_id, sequencer, size_bytes, uploaded_at,
+        status, source_rows, rejected_rows, loaded_at
     )
     select
         load_files.file_id,
@@ -158,6 +169,7 @@ begin
         load_files.version_id,
         load_files.sequencer,
         load_files.size_bytes,
+        load_files.uploaded_at,
         load_files.status,
         nvl(load_counts.source_rows, 0) as source_rows,
         nvl(load_counts.rejected_rows, 0) as rejected_rows,

@@ -1,22 +1,33 @@
 -- Purpose:    says for each file of a batch what it means to this load.
 -- Parameters: p_dataset   the dataset's name
---             p_files     JSON array of at most 100 {file_id, key, version_id, sequencer, size}
+--             p_files     JSON array of at most 100 {file_id, key, version_id, sequencer, size,
+--                         uploaded_at, is_gone}; uploaded_at is ISO 8601 in UTC, is_gone says
+--                         that the version could not be staged, since it is not in raw/ any more
 --             p_same_key  what a further version of a key means: replace or append
 -- Reads:      etl.loaded_files
 -- Writes:     the temporary table load_files, one row per file, whose status is
 --             loaded      to be loaded now
---             skipped     in the ledger already, whatever batch brought it
+--             skipped     in the ledger already, whatever batch brought it and whatever
+--                         became of it since
 --             superseded  (replace) a newer version of its key is here or in the ledger
 --             replaced    (replace) counted until now; a file of this batch takes its place
+-- Errors:     a file that is gone and is not in the ledger
+-- Note:       the versions of a key have one order: by the second of their upload, then by S3's
+--             sequencer (a file found by listing has none), then by file_id. Of all that are
+--             known the greatest counts, whichever came first.
 -- Rerun:      the files of a load that has succeeded come out as skipped.
 -- Example:    call etl.register_files('flights', '[{"file_id": "0f…", "key": "raw/flights/a.csv",
---             "version_id": "v1", "sequencer": "0055AED6DCD90281E5", "size": 123}]', 'replace');
+--             "version_id": "v1", "sequencer": "0055AED6DCD90281E5", "size": 123,
+--             "uploaded_at": "2013-01-02T04:00:00.000Z", "is_gone": false}]', 'replace');
 create or replace procedure etl.register_files(
     p_dataset varchar(256),
     p_files varchar(65535),
     p_same_key varchar(16)
 )
 as $$
+declare
+    v_lost_files bigint;
+    v_object_key varchar(1024);
 begin
     if p_same_key not in ('replace', 'append') then
         raise exception 'dataset %: same_key must be replace or append, not "%"', p_dataset, p_same_key;
@@ -32,10 +43,14 @@ begin
         version_id varchar(1024),
         sequencer varchar(64),
         size_bytes bigint,
+        uploaded_at timestamp,
+        is_gone boolean,
         status varchar(16)
     );
 
-    insert into load_files (file_id, object_key, version_id, sequencer, size_bytes, status)
+    insert into load_files (
+        file_id, object_key, version_id, sequencer, size_bytes, uploaded_at, is_gone, status
+    )
     with digits as (
         select 0 as digit union all select 1 union all select 2 union all select 3 union all select 4
         union all select 5 union all select 6 union all select 7 union all select 8 union all select 9
@@ -59,7 +74,11 @@ begin
             json_extract_path_text(entries.entry, 'key') as object_key,
             json_extract_path_text(entries.entry, 'version_id') as version_id,
             json_extract_path_text(entries.entry, 'sequencer') as sequencer,
-            cast(json_extract_path_text(entries.entry, 'size') as bigint) as size_bytes
+            cast(json_extract_path_text(entries.entry, 'size') as bigint) as size_bytes,
+            cast(
+                replace(left(json_extract_path_text(entries.entry, 'uploaded_at'), 19), 'T', ' ') as timestamp
+            ) as uploaded_at,
+            json_extract_path_text(entries.entry, 'is_gone') = 'true' as is_gone
         from entries
     ),
 
@@ -70,6 +89,7 @@ begin
             loaded_files.version_id,
             loaded_files.sequencer,
             loaded_files.size_bytes,
+            loaded_files.uploaded_at,
             loaded_files.status
         from etl.loaded_files
         where
@@ -84,6 +104,8 @@ begin
             batch.version_id,
             batch.sequencer,
             batch.size_bytes,
+            batch.uploaded_at,
+            batch.is_gone,
             'new' as status
         from batch
         where batch.file_id not in (select ledger.file_id from ledger)
@@ -94,11 +116,13 @@ begin
             ledger.version_id,
             ledger.sequencer,
             ledger.size_bytes,
+            ledger.uploaded_at,
+            false as is_gone,
             ledger.status
         from ledger
     ),
 
-    -- S3's sequencers compare as text once they are of one length; file_id breaks ties.
+    -- Sequencers compare as text once they are of one length.
     ranked as (
         select
             candidates.file_id,
@@ -106,10 +130,15 @@ begin
             candidates.version_id,
             candidates.sequencer,
             candidates.size_bytes,
+            candidates.uploaded_at,
+            candidates.is_gone,
             candidates.status,
             row_number() over (
                 partition by candidates.object_key
-                order by rpad(candidates.sequencer, 64, '0') desc, candidates.file_id desc
+                order by
+                    nvl(candidates.uploaded_at, cast('1970-01-01' as timestamp)) desc,
+                    rpad(candidates.sequencer, 64, '0') desc,
+                    candidates.file_id desc
             ) as recency
         from candidates
     )
@@ -120,6 +149,8 @@ begin
         ranked.version_id,
         ranked.sequencer,
         ranked.size_bytes,
+        ranked.uploaded_at,
+        ranked.is_gone,
         case
             when ranked.status = 'new' and (p_same_key = 'append' or ranked.recency = 1) then 'loaded'
             when ranked.status = 'new' then 'superseded'
@@ -136,9 +167,19 @@ begin
         batch.version_id,
         batch.sequencer,
         batch.size_bytes,
+        batch.uploaded_at,
+        batch.is_gone,
         'skipped' as status
     from batch
     where batch.file_id in (select ledger.file_id from ledger);
+
+    select count(*), min(object_key) into v_lost_files, v_object_key
+    from load_files
+    where is_gone and status in ('loaded', 'superseded');
+    if v_lost_files > 0 then
+        raise exception 'file %: this version is no longer in the raw bucket and was never loaded (% such files in this load)',
+            v_object_key, v_lost_files;
+    end if;
 end;
 $$
 language plpgsql

@@ -235,6 +235,10 @@ ACCEPTED_BODIES = {
     "raise-info": "raise info 'done';",
     "literal-execute": "execute 'drop table if exists x';",
     "literal-execute-into": "execute 'select count(*) from t' into v_n;",
+    "concatenated-execute": (
+        "execute 'delete from mart.' || quote_ident(p_x) || ' where x = ' || quote_literal(p_x);"
+    ),
+    "concatenated-execute-into": "execute 'select count(*) from ' || quote_ident(p_x) into v_n;",
     "return": "return;",
     "comments-and-quotes": "-- it's; here\nv_n := length('a;b''c'); /* x; */",
     "external-schema": "create external schema lake from data catalog database 'g' iam_role 'r';",
@@ -290,6 +294,23 @@ REFUSED_BODIES = {
     "raise-record-field": ("raise exception 'x %', r.a;", "simple variables only"),
     "for-by": ("for i in 1 .. 9 by 2 loop null; end loop;", "not Redshift SQL"),
     "execute-expression": ("execute 'drop table ' || p_x;", "EXECUTE of an expression"),
+    "execute-unquoted": (
+        "execute 'delete from ' || quote_ident(p_x) || p_x;",
+        "EXECUTE of an expression",
+    ),
+    "execute-quoted-in-part": (
+        "execute 'delete from ' || quote_ident(p_x) || lower(quote_ident(p_x));",
+        "EXECUTE of an expression",
+    ),
+    "execute-concatenated-refused": ("execute 'truncate ' || quote_ident(p_x);", "TRUNCATE"),
+    "execute-concatenated-call": (
+        "execute 'call ' || quote_ident(p_x) || '()';",
+        "EXECUTE of a CALL",
+    ),
+    "execute-concatenated-translated": (
+        "execute 'select nvl(x, 1) from ' || quote_ident(p_x) into v_n;",
+        "would have to be translated",
+    ),
     "execute-variable": ("execute p_x;", "EXECUTE of an expression"),
     "execute-using": ("execute 'delete from t' using v_n;", "EXECUTE of an expression"),
     "execute-refused": ("execute 'truncate t';", "TRUNCATE"),

@@ -66,6 +66,92 @@ class Pipeline:
     def keys(self, bucket: str, prefix: str = "") -> list[str]:
         return self.stack.keys(f"{bucket}BucketName", prefix)
 
+    def body(self, bucket: str, key: str) -> bytes:
+        name = self.stack.outputs[f"{bucket}BucketName"]
+        return bytes(self.stack.s3.get_object(Bucket=name, Key=key)["Body"].read())
+
+    def versions(self, prefix: str) -> list[str]:
+        """The keys of the object versions in the raw bucket, deleted keys' ones among them."""
+        pages = self.stack.s3.get_paginator("list_object_versions").paginate(
+            Bucket=self.stack.outputs["RawBucketName"], Prefix=prefix
+        )
+        return [version["Key"] for page in pages for version in page.get("Versions", [])]
+
+    def all_loads(self) -> list[dict[str, Any]]:
+        """The executions that no earlier call has returned, once nothing is under way any more."""
+        deadline = time.monotonic() + LOAD_TIMEOUT_SECONDS
+        quiet_since = time.monotonic()
+        while time.monotonic() < deadline:
+            new = [e for e in self.stack.executions() if e["executionArn"] not in self.seen]
+            if not new or self.is_busy(new):
+                quiet_since = time.monotonic()
+            # A message that was taken from the queue has its execution started within this time.
+            if time.monotonic() - quiet_since > 1:
+                self.seen |= {e["executionArn"] for e in new}
+                return [self.describe(e["executionArn"]) for e in new]
+            time.sleep(POLL_SECONDS)
+        raise AssertionError(f"loads did not end: {self.stack.executions()}")
+
+    def is_busy(self, executions: list[dict[str, Any]]) -> bool:
+        return self.messages_waiting() > 0 or any(e["status"] == "RUNNING" for e in executions)
+
+    def messages_waiting(self) -> int:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        attributes = self.stack.sqs.get_queue_attributes(
+            QueueUrl=self.stack.outputs["IngestQueueUrl"], AttributeNames=names
+        )["Attributes"]
+        return sum(int(attributes[name]) for name in names)
+
+    def pause(self) -> None:
+        """Let messages wait in the queue."""
+        self._enable_queue(is_on=False)
+
+    def resume(self) -> None:
+        self._enable_queue(is_on=True)
+
+    def _enable_queue(self, *, is_on: bool) -> None:
+        client = self.stack.cloud.client("lambda")
+        name = self.stack.outputs["StartLoadsFunctionName"]
+        [mapping] = client.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+        client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=is_on)
+
+    def lose_notifications(self) -> int:
+        """Take all messages out of the paused queue; answers how many."""
+        url = self.stack.outputs["IngestQueueUrl"]
+        lost = 0
+        while messages := self.stack.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get(
+            "Messages"
+        ):
+            for message in messages:
+                self.stack.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                lost += 1
+        return lost
+
+    def sweep(self, waiting_minutes: float = 0, leftover_minutes: float = 0) -> dict[str, Any]:
+        """Run the deployed sweeper now, and return what it says it did."""
+        answer = self.stack.cloud.client("lambda").invoke(
+            FunctionName=self.stack.outputs["SweepFunctionName"],
+            Payload=json.dumps(
+                {"waiting_minutes": waiting_minutes, "leftover_minutes": leftover_minutes}
+            ),
+        )
+        outcome: dict[str, Any] = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, outcome
+        assert outcome["is_complete"]
+        return outcome
+
+    def run_again(self, execution: dict[str, Any]) -> None:
+        """Start the next attempt of a load, as the command in the mail to support does."""
+        self.stack.step_functions.start_execution(
+            stateMachineArn=self.stack.outputs["LoadStateMachineArn"],
+            name=f"{execution['name']}-2",
+            input=execution["input"],
+        )
+
+    def status_of_statement(self, statement_id: str) -> str:
+        client = self.stack.cloud.client("redshift-data")
+        return str(client.describe_statement(Id=statement_id)["Status"])
+
     def mails(self, reader: str) -> list[Mail]:
         """The mails that have come for Business or Support since this was last asked."""
         url = self.mailboxes[reader]
@@ -78,6 +164,16 @@ class Pipeline:
                 mails.append(Mail(body.get("Subject", ""), body["Message"]))
                 self.stack.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return mails
+
+    def next_mail(self, reader: str) -> Mail:
+        """The one mail that is still to come."""
+        deadline = time.monotonic() + LOAD_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            if mails := self.mails(reader):
+                assert len(mails) == 1, mails
+                return mails[0]
+            time.sleep(POLL_SECONDS)
+        raise AssertionError(f"no mail came for {reader}")
 
     def connect(self, secret: str = "AdminSecretArn") -> "psycopg.Connection[tuple[Any, ...]]":
         return self.stack.warehouse.connect(*self.stack.credentials(secret))
@@ -95,12 +191,17 @@ class Pipeline:
             ):
                 connection.execute(f"delete from {table}".encode())
         for bucket in ("Raw", "Archive"):
-            for key in self.keys(bucket):
-                self.stack.s3.delete_object(
-                    Bucket=self.stack.outputs[f"{bucket}BucketName"], Key=key
-                )
+            self._empty(self.stack.outputs[f"{bucket}BucketName"])
         for reader in self.mailboxes:
             self.mails(reader)
+
+    def _empty(self, bucket: str) -> None:
+        """Delete every version in a bucket for good."""
+        for page in self.stack.s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+                self.stack.s3.delete_object(
+                    Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"]
+                )
 
     def _subscribe(self, topic_arn: str) -> str:
         name = f"test-mail-{topic_arn.rsplit(':', 1)[-1]}"[:80]

@@ -1,6 +1,7 @@
-"""A load that fails tells support what to do, leaves the raw file, and counts nothing."""
+"""What cannot be loaded: a bad file goes to quarantine, all else waits; support is told of both."""
 
 import gzip
+import json
 
 import pytest
 
@@ -8,6 +9,8 @@ from tests.pipeline.conftest import WEEK, Pipeline
 
 DAY = WEEK[0].read_bytes()
 HEADER, _, ROWS = DAY.partition(b"\n")
+FLIGHTS = DAY.count(b"\n") - 1
+COUNT = "select coalesce(sum(flights), 0) from mart.daily_route_performance"
 
 
 def reordered(names: bytes) -> bytes:
@@ -15,15 +18,42 @@ def reordered(names: bytes) -> bytes:
     return b",".join([second, first, *rest])
 
 
+def counted(pipeline: Pipeline) -> list[tuple[int, ...]]:
+    """How many loads, files and aggregate rows the warehouse knows of."""
+    return [
+        pipeline.query(f"select count(*) from {table}")[0]
+        for table in ("etl.loads", "etl.loaded_files", "mart.daily_route_performance_by_file")
+    ]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param("raw/unheard_of/day.csv", id="unknown dataset"),
+        pytest.param("raw/Not a name; %/day.csv", id="unknown dataset with a hostile name"),
+    ],
+)
+def test_file_of_an_unknown_dataset_waits_for_an_operator(pipeline: Pipeline, key: str) -> None:
+    execution = pipeline.load((key, DAY))
+
+    assert (execution["status"], execution["error"]) == ("FAILED", "OperatorError")
+    [mail] = pipeline.mails("Support")
+    assert mail.subject.isascii()
+    assert len(mail.subject) <= 100
+    assert f"Dataset: {key.split('/')[1]}" in mail.message
+    assert key in mail.message
+    assert "Glue." in mail.message
+    assert "Next step: " in mail.message
+    assert f"--name {execution['name']}-2 " in mail.message
+    assert pipeline.mails("Business") == []
+    assert pipeline.keys("Raw", "raw/") == [key]
+    assert pipeline.keys("Archive") == []
+    assert counted(pipeline) == [(0,), (0,), (0,)]
+
+
 @pytest.mark.parametrize(
     ("key", "body", "reason"),
     [
-        pytest.param(
-            "raw/unheard_of/day.csv", DAY, "Glue.EntityNotFoundException", id="unknown dataset"
-        ),
-        pytest.param(
-            "raw/Not a name; %/day.csv", DAY, "Glue.", id="unknown dataset with a hostile name"
-        ),
         pytest.param(
             "raw/flights/wrong.csv",
             b"a,b,c\n1,2,3\n",
@@ -53,38 +83,83 @@ def reordered(names: bytes) -> bytes:
         pytest.param(
             "raw/flights/broken.csv.gz",
             gzip.compress(DAY)[:-200],
-            "S3 Query Exception",
+            "code: 15007",
             id="corrupt gzip",
         ),
-        pytest.param("raw/flights/plain.csv.gz", DAY, "S3 Query Exception", id="gzip in name only"),
+        pytest.param("raw/flights/plain.csv.gz", DAY, "code: 15007", id="gzip in name only"),
     ],
 )
-def test_bad_file_fails_the_load_and_nothing_is_lost(
+def test_bad_file_goes_to_quarantine_with_its_reason(
     pipeline: Pipeline, key: str, body: bytes, reason: str
 ) -> None:
     execution = pipeline.load((key, body))
 
-    assert execution["status"] == "FAILED"
+    assert (execution["status"], execution["error"]) == ("FAILED", "DataError")
+    [quarantined, reason_key] = pipeline.keys("Archive")
+    assert quarantined.startswith("quarantine/flights/")
+    assert quarantined.endswith(key.removeprefix("raw/flights"))
+    assert reason_key == f"{quarantined}.reason.json"
+    assert pipeline.body("Archive", quarantined) == body
+    noted = json.loads(pipeline.body("Archive", reason_key))
+    [file] = json.loads(execution["input"])["files"]
+    assert noted["key"] == key
+    assert noted["version_id"] == file["version_id"]
+    assert (noted["dataset"], noted["error_class"]) == ("flights", "data")
+    assert noted["execution"] == execution["executionArn"]
+    assert reason in noted["message"]
+    assert pipeline.status_of_statement(noted["statement_id"]) == "FAILED"
+
     [mail] = pipeline.mails("Support")
-    assert mail.subject.isascii()
-    assert len(mail.subject) <= 100
-    assert f"Dataset: {key.split('/')[1]}" in mail.message
-    assert key in mail.message
+    assert mail.subject == "flights: file refused (LoadFailed)"
+    assert f"File at fault:\n  {key}\n" in mail.message
+    assert quarantined in mail.message
     assert reason in mail.message
-    assert "Next step: " in mail.message
-    assert f"--name {execution['name']}-2 " in mail.message
     assert pipeline.mails("Business") == []
-    assert pipeline.keys("Raw", "raw/") == [key]
-    assert pipeline.keys("Archive") == []
-    assert pipeline.query("select count(*) from etl.loads") == [(0,)]
-    assert pipeline.query("select count(*) from etl.loaded_files") == [(0,)]
-    assert pipeline.query("select count(*) from mart.daily_route_performance_by_file") == [(0,)]
+    assert pipeline.versions("raw/") == []
+    assert pipeline.keys("Raw") == []
+    assert counted(pipeline) == [(0,), (0,), (0,)]
 
 
-def test_file_at_fault_is_named_among_others(pipeline: Pipeline) -> None:
-    execution = pipeline.load(("raw/flights/a.csv", DAY), ("raw/flights/b.csv", b"no\nheader\n"))
+def test_good_files_load_although_some_of_their_batch_are_bad(pipeline: Pipeline) -> None:
+    bad = {f"raw/flights/bad {number}.csv": b"no\nheader\n" for number in (1, 2)}
+    good = {f"raw/flights/good {number}.csv": DAY for number in range(5)}
+    for key, body in [*bad.items(), *good.items()]:
+        pipeline.upload(key, body)
+    executions = pipeline.all_loads()
 
-    assert execution["status"] == "FAILED"
-    [mail] = pipeline.mails("Support")
-    assert "File at fault:\n  raw/flights/b.csv\n" in mail.message
-    assert sorted(pipeline.keys("Raw", "raw/")) == ["raw/flights/a.csv", "raw/flights/b.csv"]
+    by_files = [
+        {file["key"] for file in json.loads(execution["input"])["files"]}
+        for execution in executions
+    ]
+    assert max(len(files) for files in by_files) == len(bad) + len(good)
+    refused = [e for e in executions if e["status"] == "FAILED"]
+    assert [e["error"] for e in refused] == ["DataError"] * len(bad)
+    assert pipeline.query(COUNT) == [(FLIGHTS * len(good),)]
+    assert pipeline.versions("raw/") == []
+    assert len(pipeline.keys("Archive", "archive/")) == len(good)
+    assert sorted(
+        key.rsplit("/", 1)[-1] for key in pipeline.keys("Archive", "quarantine/")
+    ) == sorted(
+        name
+        for key in bad
+        for name in (key.rsplit("/", 1)[-1], f"{key.rsplit('/', 1)[-1]}.reason.json")
+    )
+    mails = pipeline.mails("Support")
+    assert len(mails) == len(bad)
+    announced = "".join(mail.message for mail in pipeline.mails("Business"))
+    assert all(key in announced for key in good)
+    assert not any(key in announced for key in bad)
+
+
+def test_refused_file_that_comes_again_makes_no_noise(pipeline: Pipeline) -> None:
+    refused = pipeline.load(("raw/flights/bad.csv", b"no\nheader\n"))
+    assert len(pipeline.mails("Support")) == 1
+    before = pipeline.keys("Archive")
+
+    pipeline.run_again(refused)
+    [again] = pipeline.next_loads()
+
+    assert again["status"] == "SUCCEEDED"
+    assert json.loads(again["output"]) == {"status": "refused before"}
+    assert pipeline.mails("Support") == pipeline.mails("Business") == []
+    assert pipeline.keys("Archive") == before

@@ -35,8 +35,8 @@ def stem_of(logical_id: str, kind: str) -> str:
 
 
 def test_functions_were_found() -> None:
-    assert {"StartLoadsFunction", "ApplySqlFunction"} <= set(FUNCTIONS)
-    assert MACHINES == ["LoadStateMachine"]
+    assert {"StartLoadsFunction", "ApplySqlFunction", "SweepFunction"} == set(FUNCTIONS)
+    assert MACHINES == ["LoadStateMachine", "AbandonedLoadStateMachine"]
 
 
 @pytest.mark.parametrize("logical_id", FUNCTIONS)
@@ -103,6 +103,7 @@ def test_outputs_that_others_rely_on() -> None:
         "IngestQueueUrl",
         "IngestDeadLetterQueueUrl",
         "StartLoadsFunctionName",
+        "SweepFunctionName",
         "LoadStateMachineArn",
         "BusinessTopicArn",
         "SupportTopicArn",
@@ -152,6 +153,7 @@ def test_policy_statement_is_narrow(name: str, statement: dict[str, Any]) -> Non
         "redshift-data:DescribeStatement",
         "redshift-data:GetStatementResult",
         "redshift-data:CancelStatement",
+        "redshift-data:ListStatements",
     }
 
     assert not [action for action in actions if "*" in action]

@@ -28,3 +28,9 @@ security definer;
 
 -- The view over the table needs it before the first load.
 call etl.create_daily_route_performance_by_file();
+
+delete from etl.datasets
+where dataset = 'flights';
+
+insert into etl.datasets (dataset, aggregate_table, lock_table)
+values ('flights', 'daily_route_performance_by_file', 'flights_lock');

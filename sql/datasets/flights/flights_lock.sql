@@ -1,5 +1,12 @@
--- Purpose: loads of the dataset queue up on this table. It stays empty and nobody reads it,
---          so that locking it holds up no analyst.
+-- Purpose: loads of the dataset queue up on this table. Nobody reads it, so that locking it
+--          holds up no analyst.
+-- Grain:   one row. Every load updates it once it has the lock: were a load's snapshot older than
+--          the load before it, the two updates would collide (error 1023) instead of both
+--          loads counting the same file.
 create table if not exists etl.flights_lock (
     is_held boolean
 );
+
+insert into etl.flights_lock (is_held)
+select true
+where not exists (select 1 from etl.flights_lock);

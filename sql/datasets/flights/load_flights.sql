@@ -30,8 +30,9 @@ declare
     v_aggregated_rows bigint;
 begin
     -- First of all, before any statement takes a snapshot: what follows sees all that the
-    -- load before this one has committed.
+    -- load before this one has committed. The update is the hedge, should it not.
     lock table etl.flights_lock;
+    update etl.flights_lock set is_held = true;
     v_started_at := getdate();
 
     call etl.create_lake_schema();

@@ -21,6 +21,7 @@ class FakeStates:
     def __init__(self) -> None:
         self.inputs: dict[str, str] = {}
         self.statuses: dict[str, str] = {}
+        self.outputs: dict[str, str] = {}
         self.refused_names: tuple[str, ...] = ()
 
     def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, Any]:
@@ -37,11 +38,15 @@ class FakeStates:
         return {"executionArn": f"{_execution_prefix()}{name}"}
 
     def describe_execution(self, *, executionArn: str) -> dict[str, Any]:
-        return {"status": self.statuses[executionArn.removeprefix(_execution_prefix())]}
+        name = executionArn.removeprefix(_execution_prefix())
+        output = {"output": self.outputs[name]} if name in self.outputs else {}
+        return {"status": self.statuses[name], **output}
 
-    def take_name(self, name: str, status: str) -> None:
+    def take_name(self, name: str, status: str, output: str = "") -> None:
         self.inputs[name] = "{}"
         self.statuses[name] = status
+        if output:
+            self.outputs[name] = output
 
     def loads(self) -> list[dict[str, Any]]:
         return [json.loads(document) for document in self.inputs.values()]

@@ -1,6 +1,7 @@
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -214,8 +215,9 @@ def test_archive_key_of_a_longest_key_keeps_the_end_of_its_name(upload: Upload) 
     file = upload(KEY_OF_1024_BYTES)
 
     name = file.archive_key.rpartition("/")[2]
+    reason_key = file.archive_key.replace("archive/", "quarantine/", 1) + ".reason.json"
     assert len(KEY_OF_1024_BYTES.encode()) == core.MAX_KEY_BYTES
-    assert core.MAX_KEY_BYTES - 1 <= len(file.archive_key.encode()) <= core.MAX_KEY_BYTES
+    assert core.MAX_KEY_BYTES - 1 <= len(reason_key.encode()) <= core.MAX_KEY_BYTES
     assert set(name) == set("ä.csv")
     assert name.endswith("ä.csv")
 
@@ -288,9 +290,9 @@ def test_what_is_no_upload_is_skipped_with_its_reason(
     ("changes", "problem"),
     [
         pytest.param({"eventSource": "aws:sns"}, "aws:s3", id="source"),
-        pytest.param({"eventTime": "yesterday"}, "eventTime", id="time"),
-        pytest.param({"eventTime": "2013-01-01T00:00:00"}, "eventTime", id="time without zone"),
-        pytest.param({"eventTime": "0001-01-01T00:00:00+23:59"}, "eventTime", id="time before 1"),
+        pytest.param({"eventTime": "yesterday"}, "the time", id="time"),
+        pytest.param({"eventTime": "2013-01-01T00:00:00"}, "the time", id="time without zone"),
+        pytest.param({"eventTime": "0001-01-01T00:00:00+23:59"}, "the time", id="time before 1"),
         pytest.param({"size": None}, "size", id="no size"),
         pytest.param({"size": -1}, "size", id="negative size"),
         pytest.param({"size": True}, "size", id="size that is no number"),
@@ -315,16 +317,104 @@ def test_malformed_notification_is_refused(notification: object) -> None:
         core.read_notification(notification)
 
 
+def given(*files: core.UploadedFile, **changes: Any) -> dict[str, Any]:
+    """One batch, as it stands in a message."""
+    entries = [{**asdict(file), "file_id": "made anew"} for file in files]
+    return {"dataset": "flights", "files": entries} | changes
+
+
+def test_given_load_is_read_as_the_one_it_was(upload: Upload) -> None:
+    files = [upload(), upload("raw/flights/späti +1/b%.csv")]
+    [load] = core.plan_loads(files)
+
+    assert core.read_loads({"loads": [given(*files), given(upload())]}) == [
+        load,
+        *core.plan_loads([upload()]),
+    ]
+    assert core.read_load(json.loads(load.to_input())) == load
+
+
+def test_given_file_needs_no_sequencer(upload: Upload) -> None:
+    load = core.read_load(given(upload(sequencer="")))
+
+    assert load.files[0].sequencer == ""
+    assert load.files[0].file_id == upload().file_id
+
+
 @pytest.mark.parametrize(
-    ("status", "expected"),
+    ("message", "problem"),
     [
-        ("RUNNING", True),
-        ("SUCCEEDED", True),
-        ("PENDING_REDRIVE", True),
-        ("FAILED", False),
-        ("TIMED_OUT", False),
-        ("ABORTED", False),
+        pytest.param({"loads": []}, "loads", id="no load"),
+        pytest.param({"loads": {}}, "loads", id="loads that are no list"),
+        pytest.param({"loads": ["x"]}, "dataset", id="load that is a text"),
+        pytest.param({"loads": [{"files": []}]}, "dataset", id="no dataset"),
+        pytest.param({"loads": [{"dataset": "flights"}]}, "files", id="no files"),
+        pytest.param({"loads": [{"dataset": "flights", "files": {}}]}, "files", id="files no list"),
+        pytest.param({"loads": [{"dataset": "flights", "files": []}]}, "0 files", id="no file"),
+        pytest.param({"loads": [{"dataset": "x", "files": ["y"]}]}, "key", id="file that is text"),
     ],
 )
-def test_only_a_load_that_failed_makes_way_for_another(status: str, expected: bool) -> None:
-    assert core.is_duplicate(status) is expected
+def test_malformed_loads_are_refused(message: dict[str, Any], problem: str) -> None:
+    with pytest.raises(core.MalformedEventError, match=problem):
+        core.read_loads(message)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        pytest.param({"key": "raw/other/day.csv"}, "not of the dataset", id="another dataset's"),
+        pytest.param({"key": "elsewhere/day.csv"}, "outside raw/", id="outside raw/"),
+        pytest.param({"key": "raw/flights/" + "x" * 1013}, "1025", id="key too long"),
+        pytest.param({"key": 7}, "key", id="key that is no text"),
+        pytest.param({"size": "7"}, "size", id="size that is no number"),
+        pytest.param({"version_id": 7}, "version_id", id="version that is no text"),
+        pytest.param({"uploaded_at": "yesterday"}, "time", id="no time"),
+    ],
+)
+def test_malformed_given_file_is_refused(
+    upload: Upload, changes: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(core.MalformedEventError, match=problem):
+        core.read_load(given(upload(**changes)))
+
+
+def test_given_load_that_could_not_have_been_made_is_refused(upload: Upload) -> None:
+    too_many = [upload(version_id=f"v{number}") for number in range(101)]
+
+    for files in ([upload(), upload()], too_many):
+        with pytest.raises(core.MalformedEventError, match=f"{len(files)} files"):
+            core.read_load(given(*files))
+
+
+def test_given_loads_are_not_merged_with_notified_files(upload: Upload, record: Record) -> None:
+    intake = core.Intake()
+    intake.add("m0", {"loads": [given(upload())]})
+    intake.add("m1", {"Records": [record("raw/flights/other.csv")]})
+    intake.add("m2", {"loads": [given(upload())]})
+
+    first, second = intake.loads()
+    assert [[file.key for file in load.files] for load in (first, second)] == [
+        ["raw/flights/day.csv"],
+        ["raw/flights/other.csv"],
+    ]
+    assert intake.messages_of(first) == {"m0", "m2"}
+    assert intake.messages_of(second) == {"m1"}
+
+
+@pytest.mark.parametrize(
+    ("status", "output", "expected"),
+    [
+        ("RUNNING", "", True),
+        ("SUCCEEDED", '{"status": "loaded"}', True),
+        ("SUCCEEDED", '"text"', True),
+        ("PENDING_REDRIVE", "", True),
+        ("SUCCEEDED", '{"status": "split"}', False),
+        ("FAILED", "", False),
+        ("TIMED_OUT", "", False),
+        ("ABORTED", "", False),
+    ],
+)
+def test_only_a_load_that_failed_or_was_split_makes_way_for_another(
+    status: str, output: str, expected: bool
+) -> None:
+    assert core.is_duplicate(status, output) is expected

@@ -200,3 +200,35 @@ def test_burst_of_ten_thousand_files_becomes_a_hundred_loads(
 
     assert failures(answer) == []
     assert [len(load["files"]) for load in states.loads()] == [100] * 100
+
+
+def test_given_loads_are_started_each_by_itself(invoke: Invoke, states: Any, event: Event) -> None:
+    assert invoke(event("sqs_loads")) == {"batchItemFailures": []}
+
+    assert [[file["key"] for file in load["files"]] for load in states.loads()] == [
+        ["raw/flights/flights_2013-01-01.csv"],
+        ["raw/flights/flights_2013-01-02.csv"],
+    ]
+    assert list(states.inputs) == [load["load_id"] for load in states.loads()]
+
+
+def test_given_load_that_was_split_before_is_started_again(
+    invoke: Invoke, states: Any, event: Event
+) -> None:
+    invoke(event("sqs_loads"))
+    first, second = list(states.inputs)
+    states.take_name(first, "SUCCEEDED", '{"status": "split"}')
+    states.take_name(second, "SUCCEEDED", '{"status": "loaded"}')
+
+    invoke(event("sqs_loads"))
+
+    assert list(states.inputs) == [first, second, f"{first}-2"]
+
+
+def test_given_load_that_cannot_be_started_fails_its_message(
+    invoke: Invoke, states: Any, event: Event
+) -> None:
+    states.refused_names = ("flights-",)
+
+    message = event("sqs_loads")["Records"][0]["messageId"]
+    assert invoke(event("sqs_loads")) == {"batchItemFailures": [{"itemIdentifier": message}]}

@@ -1,0 +1,1 @@
+"""Finds what waits too long under raw/, and what ended loads have left behind."""
