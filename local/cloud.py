@@ -22,7 +22,7 @@ import boto3
 
 from local.dialect import translate
 from local.redshift_serverless import Namespace, RedshiftServerless
-from local.sdk_tasks import Hook, SdkTasks
+from local.sdk_tasks import Hook, RoleClients, SdkTasks
 from local.warehouse import Warehouse
 
 REGION = "us-east-1"
@@ -178,6 +178,9 @@ class LaptopCloud:
         ministack_plugs.read_yaml_definitions()
         ministack_plugs.assume_roles_as_a_service()
         ministack_plugs.call_services_as_the_machine(self._tasks)
+        ministack_plugs.refuse_deletes_by_object()
+        ministack_plugs.hide_missing_objects()
+        ministack_plugs.start_machines_as_the_rule(RoleClients(self.endpoint_url, REGION))
         ministack_plugs.batch_messages()
         executions = ministack_plugs.Executions()
         executions.install()

@@ -6,6 +6,7 @@ version is pinned: what is replaced here is not a public interface.
 
 import dataclasses
 import json
+import logging
 import string
 import threading
 import time
@@ -14,20 +15,27 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
+import botocore.exceptions
 import yaml  # type: ignore[import-untyped]
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime, router
-from ministack.services import lambda_svc, sqs, stepfunctions
+from ministack.core.responses import get_region
+from ministack.services import eventbridge, lambda_svc, s3, sqs, stepfunctions
 from ministack.services.cloudformation import provisioners, stacks
 
 from local.redshift_serverless import RedshiftServerless
-from local.sdk_tasks import SdkTasks, TaskError, in_state, running
+from local.sdk_tasks import RoleClients, SdkTasks, TaskError, in_state, running
+
+logger = logging.getLogger(__name__)
 
 Answer = tuple[int, dict[str, str], bytes]
 Handler = Callable[[str, str, dict[str, str], bytes, dict[str, list[str]]], Awaitable[Answer]]
 
 SQS_TO_LAMBDA_LIMIT_BYTES = 6_000_000
+NO_TIME_LIMIT = 10.0**9
 
 
 def serve_data_api(handler: Handler, workgroup_arn: Callable[[str], str]) -> None:
@@ -259,7 +267,7 @@ class Executions:
             time.sleep(pause)
             return
         with self._changed:
-            left = min(pause, run.deadline - time.monotonic())
+            left = min(pause, run.deadline - time.monotonic(), threading.TIMEOUT_MAX)
             self._changed.wait_for(lambda: run.record["status"] != "RUNNING", left)
         self._check()
 
@@ -280,10 +288,9 @@ class Executions:
 def _time_limit(record: Any) -> float:
     """A machine's TimeoutSeconds at the scale of the cloud's waits, or no limit."""
     machine = stepfunctions._state_machines.get(record["stateMachineArn"], {})
-    seconds = json.loads(machine.get("definition", "{}")).get(
-        "TimeoutSeconds", threading.TIMEOUT_MAX
-    )
-    return min(float(seconds) * stepfunctions._SFN_WAIT_SCALE, threading.TIMEOUT_MAX / 2)
+    seconds = json.loads(machine.get("definition", "{}")).get("TimeoutSeconds")
+    scale = float(stepfunctions._SFN_WAIT_SCALE)
+    return float(seconds) * scale if seconds else NO_TIME_LIMIT
 
 
 def _time_out(record: Any) -> None:
@@ -291,6 +298,120 @@ def _time_out(record: Any) -> None:
     record["stopDate"] = stepfunctions.now_iso()
     stepfunctions._add_event(record, "ExecutionTimedOut", {"executionTimedOutEventDetails": {}})
     stepfunctions._emit_execution_status_event(record)
+
+
+def start_machines_as_the_rule(clients: RoleClients) -> None:
+    """Start the state machine that is an EventBridge rule's target in the target's role.
+
+    The stock rule starts it whatever that role allows.
+    """
+    target_role: ContextVar[str] = ContextVar("target_role")
+    invoke_target = eventbridge._invoke_target
+
+    def invoke(target: Any, *rest: Any) -> None:
+        token = target_role.set(target.get("RoleArn", ""))
+        try:
+            invoke_target(target, *rest)
+        finally:
+            target_role.reset(token)
+
+    def dispatch(machine: str, event: str) -> None:
+        # The event may come from MiniStack's loop, which has to serve this call.
+        arguments = (clients, target_role.get(), machine, event)
+        threading.Thread(target=_start_machine, args=arguments, daemon=True).start()
+
+    eventbridge._invoke_target = invoke
+    eventbridge._dispatch_to_stepfunctions = dispatch
+
+
+def _start_machine(clients: RoleClients, role: str, machine: str, event: str) -> None:
+    try:
+        states = clients.client("stepfunctions", role)
+        states.start_execution(stateMachineArn=machine, input=event)
+    except botocore.exceptions.ClientError as error:
+        # On AWS nobody hears of it either, but for a metric.
+        logger.warning("an EventBridge rule could not start %s: %s", machine, error)
+
+
+def refuse_deletes_by_object() -> None:
+    """Have DeleteObjects delete what its caller may delete, and name the rest under Errors.
+
+    The stock one refuses the whole request, and asks s3:DeleteObject where the first object has a
+    version.
+    """
+    action_of = iam_actions.extract_iam_action
+    delete = s3._delete_objects
+
+    def extract_iam_action(
+        service: str, method: str, path: str, headers: Any, body: bytes, query: Any
+    ) -> Any:
+        if service == "s3" and method == "POST" and "delete" in query:
+            return None  # then the caller is authenticated, and no more
+        return action_of(service, method, path, headers, body, query)
+
+    def delete_objects(bucket: str, body: bytes, headers: Any = None) -> Any:
+        request = ElementTree.fromstring(body)
+        denied = [
+            item
+            for item in request
+            if item.tag.endswith("Object") and not _may_delete(bucket, item, headers or {})
+        ]
+        for item in denied:
+            request.remove(item)
+        status, answer_headers, answer = delete(bucket, ElementTree.tostring(request), headers)
+        if denied and status == 200:
+            answer = _with_denials(answer, denied)
+        return status, answer_headers, answer
+
+    iam_actions.extract_iam_action = extract_iam_action
+    s3._delete_objects = delete_objects
+
+
+def _may_delete(bucket: str, item: ElementTree.Element, headers: Any) -> bool:
+    action = "s3:DeleteObjectVersion" if _member(item, "VersionId") else "s3:DeleteObject"
+    return _may(headers, action, f"arn:aws:s3:::{bucket}/{_member(item, 'Key')}")
+
+
+def _may(headers: Any, action: str, resource: str) -> bool:
+    access_key = router.extract_access_key_id(headers)
+    return not iam_evaluator.enforce(access_key, action, "s3", get_region(), resource)
+
+
+def _member(item: ElementTree.Element, name: str) -> str:
+    return item.findtext(f"{{*}}{name}") or ""
+
+
+def _with_denials(answer: bytes, denied: list[ElementTree.Element]) -> bytes:
+    root = ElementTree.fromstring(answer)
+    namespace = root.tag.partition("}")[0] + "}"
+    for item in denied:
+        error = ElementTree.SubElement(root, f"{namespace}Error")
+        texts = {"Code": "AccessDenied", "Message": "Access Denied"}
+        for name in ("Key", "VersionId"):
+            if _member(item, name):
+                texts[name] = _member(item, name)
+        for name, text in texts.items():
+            ElementTree.SubElement(error, namespace + name).text = text
+    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def hide_missing_objects() -> None:
+    """Call a missing object forbidden to whoever may not list its bucket, as S3 does."""
+    stock = app.SERVICE_HANDLERS["s3"]
+
+    async def handle(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+    ) -> Answer:
+        status, answer_headers, answer = await stock(method, path, headers, body, query)
+        source = headers.get("x-amz-copy-source", "") if method == "PUT" else path
+        bucket, _, key = unquote(source).lstrip("/").partition("/")
+        is_missing = status == 404 and key and method in ("GET", "HEAD", "PUT")
+        if is_missing and not _may(headers, "s3:ListBucket", f"arn:aws:s3:::{bucket}"):
+            status, answer_headers, answer = s3._error("AccessDenied", "Access Denied", 403)
+            answer = b"" if method == "HEAD" else answer
+        return status, answer_headers, answer
+
+    app.SERVICE_HANDLERS["s3"] = handle
 
 
 def batch_messages() -> None:
