@@ -41,6 +41,7 @@ ACTIVE_STATEMENTS = 500
 KEPT_STATEMENTS = 2_000
 CLIENT_TOKEN_SECONDS = 8 * 3600
 PAGE_ROWS = 1_000
+LISTED = 100
 CANCEL_SECONDS = 5.0
 
 _UNSUPPORTED = (
@@ -154,6 +155,7 @@ class Statement(Query):
 
     request: Fields = field(default_factory=dict)
     parts: list[Query] = field(default_factory=list)
+    caller: str = ""
     pid: int = 0
     is_cancelled: bool = False
 
@@ -173,6 +175,19 @@ class Statement(Query):
             del described["QueryString"]
             described["SubStatements"] = [part.described() for part in self.parts]
         return described
+
+    def listed(self) -> Fields:
+        """Return the statement's entry in the answer of ListStatements."""
+        return {
+            "Id": self.id,
+            "Status": self.status,
+            "CreatedAt": self.created_at,
+            "UpdatedAt": self.updated_at,
+            "QueryString": self.sql,
+            "IsBatchStatement": bool(self.parts),
+            "SecretArn": self.request["SecretArn"],
+            "StatementName": self.request.get("StatementName", ""),
+        }
 
 
 def read_secret(arn: str, headers: Headers) -> tuple[str, str]:
@@ -203,20 +218,31 @@ def read_secret(arn: str, headers: Headers) -> tuple[str, str]:
         raise ValidationError(f"{arn} holds no JSON with username and password.") from error
 
 
+def read_caller(headers: Headers) -> str:
+    """Return the ARN of the request's caller; that of an assumed role ends with its session."""
+    from ministack.core import iam_evaluator
+    from ministack.core.router import extract_access_key_id
+
+    identity = iam_evaluator.resolve_caller_identity(extract_access_key_id(headers)) or {}
+    return str(identity.get("userArn", ""))
+
+
 class DataApi:
     """The service. `workgroups`, by name, may change at any time; `handle` is for MiniStack.
 
     `secret` returns the user and the password that a secret's ARN stands for, given the request's
-    headers, or raises ApiError.
+    headers, or raises ApiError; `caller` returns the ARN of who sent the request.
     """
 
     def __init__(
         self,
         workgroups: Mapping[str, Warehouse],
         secret: Callable[[str, Headers], tuple[str, str]] = read_secret,
+        caller: Callable[[Headers], str] = read_caller,
     ) -> None:
         self._workgroups = workgroups
         self._read_secret = secret
+        self._read_caller = caller
         self._statements: dict[str, Statement] = {}
         self._tokens: dict[str, Statement] = {}
         self._lock = threading.Lock()
@@ -256,7 +282,7 @@ class DataApi:
         with self._lock:
             statement = self._repeated(token)
             if statement is None:
-                statement = self._submitted(request)
+                statement = self._submitted(request, self._read_caller(headers))
                 if token:
                     self._tokens[token] = statement
                 run = _Run(statement, warehouse, credentials)
@@ -287,7 +313,7 @@ class DataApi:
             "TotalNumRows": len(query.rows),
         }
         if start + PAGE_ROWS < len(query.rows):
-            answer["NextToken"] = base64.b64encode(str(start + PAGE_ROWS).encode()).decode()
+            answer["NextToken"] = _page_token(start + PAGE_ROWS)
         return answer
 
     def _cancel(self, request: Fields, _headers: Headers) -> Fields:
@@ -302,30 +328,25 @@ class DataApi:
         threading.Thread(target=_cancel, args=(statement, warehouse), daemon=True).start()
         return {"Status": True}
 
-    def _list(self, request: Fields, _headers: Headers) -> Fields:
-        """All on one page, newest first: there are KEPT_STATEMENTS at most."""
-        wanted = request.get("Status", "ALL")
+    def _list(self, request: Fields, headers: Headers) -> Fields:
+        """Newest first: what the caller's role has submitted, or with RoleLevel off its session."""
+        caller = self._read_caller(headers)
+        identity: Callable[[str], str] = _role if request.get("RoleLevel", True) else str
+        status = request.get("Status", "FINISHED")
+        name = request.get("StatementName", "")
         with self._lock:
-            statements = list(self._statements.values())[::-1]
-        return {
-            "Statements": [
-                {
-                    "Id": statement.id,
-                    "Status": statement.status,
-                    "CreatedAt": statement.created_at,
-                    "UpdatedAt": statement.updated_at,
-                    "QueryString": statement.sql,
-                    "IsBatchStatement": bool(statement.parts),
-                    "SecretArn": statement.request["SecretArn"],
-                    "StatementName": statement.request.get("StatementName", ""),
-                }
-                for statement in statements
-                if wanted in ("ALL", statement.status)
-                and statement.request.get("StatementName", "").startswith(
-                    request.get("StatementName", "")
-                )
+            statements = [
+                statement
+                for statement in reversed(self._statements.values())
+                if identity(statement.caller) == identity(caller)
+                and status in ("ALL", statement.status)
+                and statement.request.get("StatementName", "").startswith(name)
             ]
-        }
+        start, page = _page_start(request.get("NextToken")), request.get("MaxResults") or LISTED
+        answer: Fields = {"Statements": [one.listed() for one in statements[start : start + page]]}
+        if start + page < len(statements):
+            answer["NextToken"] = _page_token(start + page)
+        return answer
 
     def _warehouse(self, request: Fields) -> Warehouse:
         warehouse = self._workgroups.get(request.get("WorkgroupName", ""))
@@ -339,7 +360,7 @@ class DataApi:
             return statement
         return None
 
-    def _submitted(self, request: Fields) -> Statement:
+    def _submitted(self, request: Fields, caller: str) -> Statement:
         active = sum(statement.is_active for statement in self._statements.values())
         if active >= ACTIVE_STATEMENTS:
             raise ApiError(
@@ -351,7 +372,9 @@ class DataApi:
             Query(sql, f"{statement_id}:{number}")
             for number, sql in enumerate(request.get("Sqls", ()), start=1)
         ]
-        statement = Statement(request.get("Sql", ""), statement_id, request=request, parts=parts)
+        statement = Statement(
+            request.get("Sql", ""), statement_id, request=request, parts=parts, caller=caller
+        )
         self._statements[statement_id] = statement
         self._forget_oldest()
         return statement
@@ -474,6 +497,15 @@ def _page_start(token: str | None) -> int:
         return int(base64.b64decode(token))
     except ValueError as error:
         raise ValidationError("NextToken is not valid.") from error
+
+
+def _page_token(start: int) -> str:
+    return base64.b64encode(str(start).encode()).decode()
+
+
+def _role(caller: str) -> str:
+    """Return a caller's ARN without the session."""
+    return caller.rpartition("/")[0] if ":assumed-role/" in caller else caller
 
 
 def _json_answer(status: int, answer: Fields) -> Answer:

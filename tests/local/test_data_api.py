@@ -17,11 +17,15 @@ SECRETS = {"admin": ("etl_admin", "secret"), "wrong": ("etl_admin", "guess")}
 class Client:
     """Calls the handler as MiniStack does. Members of an answer are as on the wire."""
 
-    def __init__(self, api: DataApi) -> None:
+    def __init__(self, api: DataApi, caller: str = "") -> None:
         self._api = api
+        self._caller = caller
+
+    def as_caller(self, arn: str) -> "Client":
+        return Client(self._api, arn)
 
     def call(self, operation: str, **request: Any) -> tuple[int, Any]:
-        headers = {"x-amz-target": f"RedshiftData.{operation}"}
+        headers = {"x-amz-target": f"RedshiftData.{operation}", "caller": self._caller}
         body = json.dumps(request).encode()
         status, _, answer = asyncio.run(self._api.handle("POST", "/", headers, body, {}))
         return status, json.loads(answer)
@@ -90,7 +94,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory, scans: ScanServer) -> It
 
 @pytest.fixture
 def client(warehouse: Warehouse) -> Client:
-    return Client(DataApi({"workgroup": warehouse}, secret))
+    return Client(DataApi({"workgroup": warehouse}, secret, lambda headers: headers["caller"]))
 
 
 def test_a_result_s_fields_and_columns(client: Client) -> None:
@@ -284,6 +288,54 @@ def test_old_statements_are_forgotten(client: Client, monkeypatch: pytest.Monkey
     ids = [client.run("select 1")["Id"] for _ in range(4)]
     listed = client.succeed("ListStatements")["Statements"]
     assert [statement["Id"] for statement in listed] == [ids[3], ids[2]]
+
+
+def test_statements_are_listed_by_the_beginning_of_their_name(client: Client) -> None:
+    ids = {name: client.run("select 1", StatementName=name)["Id"] for name in ("a-1", "a-12", "b")}
+
+    def listed(name: str) -> list[str]:
+        found = client.succeed("ListStatements", StatementName=name)["Statements"]
+        return [statement["Id"] for statement in found]
+
+    assert listed("a-1") == [ids["a-12"], ids["a-1"]]
+    assert listed("b") == [ids["b"]]
+    assert listed("") == [ids["b"], ids["a-12"], ids["a-1"]]
+
+
+def test_statements_are_listed_by_status_and_the_finished_ones_without_it(
+    client: Client, warehouse: Warehouse
+) -> None:
+    failed, finished = client.run("select 1/0")["Id"], client.run("select 1")["Id"]
+
+    def listed(**request: str) -> list[str]:
+        found = client.succeed("ListStatements", **request)["Statements"]
+        return [statement["Id"] for statement in found]
+
+    with warehouse.connect("etl_admin", "secret") as connection:
+        connection.execute("lock table public.numbers")
+        waiting = client.submit("select n from public.numbers")
+        while not listed(Status="STARTED"):
+            time.sleep(0.01)
+        assert listed(Status="STARTED") == [waiting]
+        assert listed(Status="FAILED") == [failed]
+        assert listed() == listed(Status="FINISHED") == [finished]
+        assert listed(Status="ALL") == [waiting, finished, failed]
+
+
+def test_a_role_lists_its_own_statements_page_by_page(client: Client) -> None:
+    role = "arn:aws:sts::000000000000:assumed-role/loader"
+    first, second = client.as_caller(f"{role}/a"), client.as_caller(f"{role}/b")
+    other = client.as_caller("arn:aws:sts::000000000000:assumed-role/loader-2/a")
+    ids = [first.run("select 1")["Id"], second.run("select 1")["Id"]]
+    other.run("select 1")
+
+    assert [one["Id"] for one in first.succeed("ListStatements")["Statements"]] == ids[::-1]
+    own = first.succeed("ListStatements", RoleLevel=False)["Statements"]
+    assert [one["Id"] for one in own] == [ids[0]]
+    page = first.succeed("ListStatements", MaxResults=1)
+    rest = first.succeed("ListStatements", MaxResults=1, NextToken=page["NextToken"])
+    assert [one["Id"] for one in page["Statements"] + rest["Statements"]] == ids[::-1]
+    assert "NextToken" not in rest
 
 
 def test_statements_are_limited(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
