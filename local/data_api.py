@@ -16,6 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
@@ -518,7 +519,8 @@ def _cancel(statement: Statement, warehouse: Warehouse) -> None:
     deadline = time.monotonic() + CANCEL_SECONDS
     while statement.is_active and time.monotonic() < deadline:
         if statement.pid:
-            warehouse.cancel(statement.pid)
+            with suppress(psycopg.OperationalError):  # it is down: the statement ends by itself
+                warehouse.cancel(statement.pid)
         time.sleep(0.05)
 
 
@@ -615,9 +617,7 @@ def error_text(error: psycopg.Error, lake_failures: Mapping[str, str]) -> str:
     """Word an error as the Data API does: `ERROR: message`, then its details."""
     diagnostics = error.diag
     if diagnostics.message_primary is None:
-        reason = str(error).strip()
-        _, fatal, refusal = reason.rpartition("FATAL:  ")
-        return f"FATAL: {refusal}" if fatal else f"Connection to the warehouse was lost: {reason}"
+        return _connection_text(str(error).strip())
     text = f"{diagnostics.severity}: {diagnostics.message_primary}"
     for name, more in (("Detail", diagnostics.message_detail), ("Hint", diagnostics.message_hint)):
         if more:
@@ -626,6 +626,18 @@ def error_text(error: psycopg.Error, lake_failures: Mapping[str, str]) -> str:
         # A table is unknown because nobody could ask the Data Catalog for it.
         text += "".join(f"\n  {schema}: {why}" for schema, why in lake_failures.items())
     return text
+
+
+def _connection_text(reason: str) -> str:
+    """Word why a session could not begin, or broke, without the laptop's own addresses."""
+    _, fatal, refusal = reason.rpartition("FATAL:  ")
+    if fatal:
+        return f"FATAL: {refusal}"
+    reason = reason.partition("\n")[0]
+    _, failed, refusal = reason.partition(" failed: ")
+    if "connection to server" in reason and failed:
+        return f"Connection to the warehouse failed: {refusal}"
+    return f"Connection to the warehouse was lost: {reason}"
 
 
 def _column(column: psycopg.Column) -> Fields:

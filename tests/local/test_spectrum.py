@@ -341,3 +341,17 @@ def test_a_role_must_trust_redshift() -> None:
     assert trusts_redshift({"Statement": statement})
     assert not trusts_redshift({"Statement": [{**statement, "Effect": "Deny"}]})
     assert not trusts_redshift({"Statement": [{"Effect": "Allow", "Principal": "*"}]})
+
+
+def test_external_tables_outlive_a_crash_of_the_warehouse(
+    warehouse: Warehouse, aws: FakeAws
+) -> None:
+    aws.add("r1", "a.csv", b"1,2\n")
+    assert query(warehouse, "select k from lake.flights") == [("1",)]
+
+    warehouse.crash()
+    warehouse.restart()
+
+    assert execute(warehouse, "select k from lake.flights") == [("1",)]
+    aws.add("r2", "b.csv", b"3,4\n")
+    assert query(warehouse, "select k from lake.flights order by k") == [("1",), ("3",)]

@@ -326,3 +326,84 @@ def test_ctrl_c_reaches_the_owner_and_not_the_server(owner: subprocess.Popen[str
     assert owner.wait() == 0
     assert not is_running(pid)
     assert not home.exists()
+
+
+@pytest.fixture
+def fallible(tmp_path: Path) -> Iterator[Warehouse]:
+    """A warehouse of its own, that a test may crash."""
+    instance = make_warehouse(tmp_path / "warehouse")
+    instance.start()
+    yield instance
+    instance.stop()
+
+
+def test_crash_leaves_no_process_and_restart_all_that_was_committed(fallible: Warehouse) -> None:
+    pid, _ = server_place(fallible)
+    port = fallible.port
+    with fallible.connect("etl_admin", PASSWORD) as connection:
+        connection.execute("create table public.kept (n integer)")
+    for number in range(5):
+        with fallible.connect("etl_admin", PASSWORD) as connection:
+            connection.execute("insert into public.kept values (%s)", (number,))
+        fallible.crash()
+        assert not is_running(pid)
+        fallible.restart()
+        pid, _ = server_place(fallible)
+
+        # A commit that was answered is kept, be it as young as this one.
+        with fallible.connect("etl_admin", PASSWORD) as connection:
+            assert fetch_one(connection, "select count(*) from public.kept") == (number + 1,)
+    assert fallible.port == port
+
+
+def test_crash_ends_statements_and_takes_back_what_was_not_committed(fallible: Warehouse) -> None:
+    with fallible.connect("etl_admin", PASSWORD) as connection:
+        connection.execute("create table public.lost (n integer)")
+    with ThreadPoolExecutor() as pool:
+        running = fallible.connect("etl_admin", PASSWORD)
+        running.execute("insert into public.lost values (1)")
+        answer = pool.submit(running.execute, "select pg_sleep(60)")
+        time.sleep(0.2)
+
+        fallible.crash()
+
+        with pytest.raises(psycopg.OperationalError, match="server closed the connection"):
+            answer.result(5)
+        running.close()
+    with pytest.raises(psycopg.OperationalError, match="Connection refused"):
+        fallible.connect("etl_admin", PASSWORD)
+    fallible.restart()
+    with fallible.connect("etl_admin", PASSWORD) as connection:
+        assert fetch_one(connection, "select count(*) from public.lost") == (0,)
+
+
+def test_wire_port_outlives_a_crash(fallible: Warehouse) -> None:
+    def connect() -> psycopg.Connection:
+        return psycopg.connect(
+            host="127.0.0.1",
+            port=fallible.port,
+            dbname="dev",
+            user="etl_admin",
+            password=PASSWORD,
+            sslmode="disable",
+            connect_timeout=5,
+        )
+
+    with connect() as before:
+        fallible.crash()
+        with pytest.raises(psycopg.OperationalError):
+            before.execute("select 1")
+    with pytest.raises(psycopg.OperationalError):
+        connect()
+    fallible.restart()
+    with connect() as after:
+        assert fetch_one(after, "select 1") == (1,)
+
+
+def test_crash_and_restart_may_be_repeated(fallible: Warehouse) -> None:
+    fallible.crash()
+    fallible.crash()
+    fallible.restart()
+    fallible.restart()
+    with fallible.connect("etl_admin", PASSWORD) as connection:
+        assert fetch_one(connection, "select 1") == (1,)
