@@ -14,12 +14,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import boto3
 import botocore.config
 import botocore.exceptions
 import botocore.handlers
+import botocore.session
+from botocore.model import ServiceModel
 
 CREDENTIALS_LIFETIME_SECONDS = 3600
 CREDENTIALS_MARGIN_SECONDS = 600
@@ -32,6 +35,14 @@ class TaskError(Exception):
         super().__init__(f"{error}: {cause}")
         self.error = error
         self.cause = cause
+
+
+class TaskAnswer(Exception):
+    """A task's result, as its state sees it, in place of the call's."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__(str(result))
+        self.result = result
 
 
 @dataclass(frozen=True)
@@ -118,7 +129,8 @@ class SdkTasks:
     """Calls AWS services for state machines.
 
     `before_call` and `after_call` are called with each `TaskCall`, the latter once the call has
-    taken effect. A hook may raise `TaskError`: the task then fails with it.
+    taken effect. A hook may raise `TaskError`: the task then fails with it. One of `before_call`
+    may raise `TaskAnswer`: the call is not made, and this is its result.
     """
 
     def __init__(self, endpoint_url: str, region: str) -> None:
@@ -137,8 +149,11 @@ class SdkTasks:
         service, action, optimized = _parse_resource(resource)
         parameters = _texts(action, arguments or {}) if optimized else arguments or {}
         call = TaskCall(service, action, parameters, state.role, state.execution, state.state)
-        for hook in list(self.before_call):
-            hook(call)
+        try:
+            for hook in list(self.before_call):
+                hook(call)
+        except TaskAnswer as answer:
+            return answer.result
         prefix = _OPTIMIZED_PREFIXES[service] if optimized else _SERVICES[service].prefix
         result = self._call(call, prefix)
         for hook in list(self.after_call):
@@ -152,7 +167,7 @@ class SdkTasks:
             parameters = _to_api(call.parameters, operation.input_shape, call)
             answer = client._make_api_call(operation.name, parameters)
         except botocore.exceptions.ClientError as error:
-            raise _client_error(prefix, error, client) from error
+            raise _client_error(prefix, error, client.meta.service_model) from error
         except botocore.exceptions.ParamValidationError as error:
             raise TaskError("States.Runtime", str(error)) from error
         except botocore.exceptions.BotoCoreError as error:
@@ -218,6 +233,25 @@ class RoleClients:
                 f"before-parameter-build.s3.{operation}", botocore.handlers.handle_copy_source_param
             )
         return client
+
+
+def service_error(
+    service: str, code: str, message: str, status: int, request_id: str = ""
+) -> TaskError:
+    """What a task sees when its service (spelt as in its resource) answers with this error.
+
+    `code` is the error's code on the wire, `status` the HTTP status.
+    """
+    names = _SERVICES[service]
+    metadata = {"HTTPStatusCode": status, "RequestId": request_id}
+    response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}
+    error = botocore.exceptions.ClientError(response, "")  # type: ignore[arg-type]
+    return _client_error(names.prefix, error, _model(names.client))
+
+
+@cache
+def _model(client: str) -> ServiceModel:
+    return botocore.session.get_session().get_service_model(client)
 
 
 def _parse_resource(resource: str) -> tuple[str, str, bool]:
@@ -292,7 +326,7 @@ def _to_states(value: Any, shape: Any) -> Any:
     return value
 
 
-def _client_error(prefix: str, error: botocore.exceptions.ClientError, client: Any) -> TaskError:
+def _client_error(prefix: str, error: botocore.exceptions.ClientError, model: Any) -> TaskError:
     """Name an error as the AWS SDK for Java, which Step Functions runs on, does.
 
     Errors of the service's model have a class of their own. All others (S3's 412 and 403 are such)
@@ -300,7 +334,6 @@ def _client_error(prefix: str, error: botocore.exceptions.ClientError, client: A
     """
     response: dict[str, Any] = dict(error.response)
     code = response.get("Error", {}).get("Code", "")
-    model = client.meta.service_model
     names = {shape.error_code: shape.name for shape in model.error_shapes}
     name = names.get(code) or next((name for name in names.values() if name == code), "")
     if not name and code == "404" and "NoSuchKey" in names.values():

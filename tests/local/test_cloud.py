@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import CloudError, LaptopCloud
-from local.sdk_tasks import TaskCall, TaskError
+from local.sdk_tasks import TaskAnswer, TaskCall, TaskError, service_error
 
 CODE = """
 import boto3
@@ -119,6 +119,44 @@ def test_hooks_inject_faults(cloud: LaptopCloud, machine: str, moment: str) -> N
 
     assert execution["status"] == "FAILED"
     assert (execution["error"], execution["cause"]) == ("Glue.ThrottlingException", "Rate exceeded")
+
+
+def test_hook_answers_in_place_of_the_service(cloud: LaptopCloud, machine: str) -> None:
+    after: list[TaskCall] = []
+
+    def answer(call: TaskCall) -> None:
+        raise TaskAnswer({"DatabaseList": [{"Name": "made up"}]})
+
+    cloud.before_call.append(answer)
+    cloud.after_call.append(after.append)
+    try:
+        execution = run(cloud, machine)
+    finally:
+        cloud.before_call.remove(answer)
+        cloud.after_call.remove(after.append)
+
+    assert json.loads(execution["output"]) == {"DatabaseList": [{"Name": "made up"}]}
+    assert after == []
+
+
+@pytest.mark.parametrize(
+    ("service", "code", "status", "name"),
+    [
+        ("glue", "ThrottlingException", 400, "Glue.ThrottlingException"),
+        ("redshiftdata", "AccessDeniedException", 400, "RedshiftData.RedshiftDataException"),
+        ("sns", "Throttled", 429, "Sns.ThrottledException"),
+        ("sqs", "RequestThrottled", 403, "Sqs.RequestThrottledException"),
+        ("s3", "SlowDown", 503, "S3.S3Exception"),
+    ],
+)
+def test_error_of_a_service_as_a_task_sees_it(
+    service: str, code: str, status: int, name: str
+) -> None:
+    error = service_error(service, code, "Why.", status, "A1")
+
+    assert error.error == name
+    assert error.cause.startswith("Why. (Service: ")
+    assert error.cause.endswith(f", Status Code: {status}, Request ID: A1)")
 
 
 def test_unknown_parameter_of_a_task_is_refused(cloud: LaptopCloud) -> None:
