@@ -1,42 +1,12 @@
-"""A stack of its own: what is done to it here, and what comes of it, is nobody else's."""
-
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from local import deploy
 from local.cloud import LaptopCloud
-from local.stack import Stack
-from tests.faults.datasets import FLIGHTS, Dataset
-from tests.faults.invariants import World
-from tests.faults.observed import Observer
-from tests.faults.operation import Operation
-
-STACK_NAME = "faults"
-DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (FLIGHTS,)}
-
-
-@dataclass(frozen=True)
-class Laboratory:
-    """A deployed stack, what is done to it, what keeps it going, and who looks."""
-
-    stack: Stack
-    world: World
-    observer: Observer
-    operation: Operation
-
-    @classmethod
-    def around(cls, stack: Stack) -> "Laboratory":
-        observer = Observer(stack, DATASETS)
-        return cls(stack, World(stack, DATASETS), observer, Operation(stack, observer))
-
-    def violations(self) -> list[str]:
-        return self.world.violations(self.observer.look())
+from tests.faults.laboratory import Laboratory
 
 
 @pytest.fixture(scope="session")
 def laboratory(cloud: LaptopCloud, build_folder: Path) -> Laboratory:
     """Shared by all tests of this folder: each leaves it quiet, and without violations."""
-    stack = deploy.deploy(cloud, STACK_NAME, build_folder, {"BatchWindowSeconds": "0"})
-    return Laboratory.around(stack)
+    return Laboratory.deploy(cloud, build_folder)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import Laboratory
 from tests.faults.datasets import FLIGHTS
 from tests.faults.invariants import Version, World
+from tests.faults.laboratory import Laboratory
 from tests.faults.observed import Execution, LedgerFile, Mail, Observed
 
 

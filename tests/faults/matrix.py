@@ -1,0 +1,311 @@
+"""The fault matrix: each task of each state machine, and each kind of fault of its call.
+
+The cells come from the definitions, so a new task has its cells without anyone remembering. A task
+that a good file's load does not pass needs a scenario that leads to it.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import yaml
+from start_loads.core import Load, plan_loads
+
+from tests.faults.datasets import FLIGHTS
+from tests.faults.inject import Fault, Injector, Kind
+from tests.faults.invariants import Version, World
+from tests.faults.laboratory import Laboratory
+from tests.faults.observed import Execution, Observer, resource_id
+from tests.faults.operation import wait_until
+
+DEFINITIONS = Path(__file__).parents[2] / "statemachine"
+# More at once would take each other's time, and the warehouse has 100 sessions.
+AT_ONCE = 24
+# Retries that go on for hours are left to go on.
+PATIENCE_SECONDS = 6.0
+STRIKE_SECONDS = 20.0
+POLL_SECONDS = 0.05
+DEADLINE = ("60 * 60000", "0.01 * 60000")
+
+
+class Scenario(StrEnum):
+    """What leads an execution to a task."""
+
+    GOOD = "a good file"
+    BAD = "a bad file"
+    MIXED = "a good and a bad file"
+    GONE = "a file that was destroyed before its load"
+    SLOW = "a good file, whose load outlives its deadline"
+    ABANDONED = "a good file, whose load is aborted while its statement runs"
+
+
+USUAL = {"load": Scenario.GOOD, "abandoned_load": Scenario.ABANDONED}
+SCENARIOS = {
+    ("load", "CancelLoad"): Scenario.SLOW,
+    ("load", "SplitLoad"): Scenario.MIXED,
+    ("load", "CopyToQuarantine"): Scenario.BAD,
+    ("load", "FindReason"): Scenario.GONE,
+    ("load", "WriteReason"): Scenario.BAD,
+    ("load", "NotifySupport"): Scenario.BAD,
+}
+HELD_UP = (Scenario.SLOW, Scenario.ABANDONED)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A task, by its machine's file and its name, and what goes wrong with it."""
+
+    machine: str
+    state: str
+    kind: Kind
+
+    @property
+    def scenario(self) -> Scenario:
+        return SCENARIOS.get((self.machine, self.state), USUAL[self.machine])
+
+    @property
+    def folder(self) -> str:
+        """Where its files are put: a key names its cell."""
+        return f"raw/{FLIGHTS.name}/{self.machine}/{self.state}/{self.kind.name.lower()}/"
+
+    def __str__(self) -> str:
+        return f"{self.machine}: {self.state}: {self.kind}"
+
+
+@dataclass
+class Outcome:
+    """What became of a cell: `first`, as it was while the fault lasted, and what healed it."""
+
+    first: str
+    healed_by: str
+    strikes: int
+    violations: list[str] = field(default_factory=list)
+
+
+def task_states(definition: Mapping[str, Any]) -> Iterator[str]:
+    """The names of all tasks, those of Map and Parallel states among them."""
+    for name, state in definition["States"].items():
+        if state["Type"] == "Task":
+            yield name
+        for inner in [state.get("ItemProcessor"), *state.get("Branches", [])]:
+            if inner:
+                yield from task_states(inner)
+
+
+def all_cells() -> list[Cell]:
+    return [
+        Cell(path.name.removesuffix(".asl.yaml"), state, kind)
+        for path in sorted(DEFINITIONS.glob("*.asl.yaml"), reverse=True)
+        for state in task_states(yaml.safe_load(path.read_text()))
+        for kind in Kind
+    ]
+
+
+class Matrix:
+    """One run of the cells in a deployed stack, many at a time."""
+
+    def __init__(self, laboratory: Laboratory) -> None:
+        self._stack = laboratory.stack
+        self._world: World = laboratory.world
+        self._observer: Observer = laboratory.observer
+        self._operation = laboratory.operation
+        self._laboratory = laboratory
+        self._injector = Injector(laboratory.stack.cloud)
+        self._files: dict[Cell, list[Version]] = {}
+        self._loads: dict[Cell, Load] = {}
+        self._faults: dict[Cell, Fault] = {}
+        self._first: dict[Cell, str] = {}
+        self._traces: set[str] = set()
+
+    def run(self, cells: list[Cell]) -> dict[Cell, Outcome]:
+        """Let the faults strike, stop them, operate as usual, and see what holds."""
+        with self._operation.paused():
+            self._upload(cells)
+            with self._injector.active():
+                self._run_held_up([cell for cell in cells if cell.scenario in HELD_UP])
+                self._run_others([cell for cell in cells if cell.scenario not in HELD_UP])
+                self._wait_for_loads()
+                self._note_first_outcomes(cells)
+        self._operation.settle()
+        return self._outcomes(cells)
+
+    # ---------------------------------------------------------------- before the faults
+
+    def _upload(self, cells: list[Cell]) -> None:
+        for number, cell in enumerate(cells):
+            self._files[cell] = [
+                self._world.put(cell.folder + name, body) for name, body in _files(cell, number)
+            ]
+        heard = self._operation.intercept(sum(map(len, self._files.values())))
+        uploads = {file.key: file for load in heard for file in load.files}
+        for cell, versions in self._files.items():
+            [load] = plan_loads(uploads[version.key] for version in versions)
+            self._loads[cell] = load
+            fault = Fault(cell.machine, cell.state, cell.kind, runs=load.load_id)
+            self._faults[cell] = fault
+            self._injector.add(fault)
+            if cell.scenario is Scenario.GONE:
+                self._world.destroy(versions[0])
+
+    # ---------------------------------------------------------------- while they strike
+
+    def _run_held_up(self, cells: list[Cell]) -> None:
+        """Loads whose statement waits for its lock until all that is to strike has struck."""
+        slow = [cell for cell in cells if cell.scenario is Scenario.SLOW]
+        abandoned = [cell for cell in cells if cell.scenario is Scenario.ABANDONED]
+        with self._lock_held():
+            with self._short_deadline():
+                self._start(slow)
+                wait_until(lambda: self._are_under_way(slow), lambda: "slow loads have not begun")
+            self._start(abandoned)
+            self._abort_once_submitted(abandoned)
+            self._wait_for_strikes(cells)
+            wait_until(lambda: self._have_ended(slow), lambda: "slow loads have not ended")
+
+    def _run_others(self, cells: list[Cell]) -> None:
+        waiting = list(cells)
+        while waiting:
+            room = AT_ONCE - len(self._observer.running())
+            self._start(waiting[: max(0, room)])
+            waiting = waiting[max(0, room) :]
+            time.sleep(POLL_SECONDS)
+
+    def _start(self, cells: list[Cell]) -> None:
+        for cell in cells:
+            self._operation.start(self._loads[cell])
+
+    @contextmanager
+    def _lock_held(self) -> Iterator[None]:
+        user, password = self._stack.credentials("AdminSecretArn")
+        with self._stack.warehouse.connect(user, password) as connection:
+            connection.execute("lock table etl.flights_lock")
+            yield
+
+    @contextmanager
+    def _short_deadline(self) -> Iterator[None]:
+        """Executions that begin now have no time; those that have begun keep their definition."""
+        machine = {"stateMachineArn": self._stack.outputs["LoadStateMachineArn"]}
+        client = self._stack.step_functions
+        definition = client.describe_state_machine(**machine)["definition"]
+        shorter = definition.replace(*DEADLINE)
+        assert shorter != definition
+        client.update_state_machine(**machine, definition=shorter)
+        try:
+            yield
+        finally:
+            client.update_state_machine(**machine, definition=definition)
+
+    def _abort_once_submitted(self, cells: list[Cell]) -> None:
+        waiting = {self._loads[cell].load_id for cell in cells}
+
+        def abort_some() -> bool:
+            for run_id in waiting & set(self._observer.statements()):
+                self._stack.step_functions.stop_execution(executionArn=self._arn(run_id))
+                waiting.remove(run_id)
+            return not waiting
+
+        wait_until(abort_some, lambda: f"not submitted: {waiting}")
+
+    def _wait_for_strikes(self, cells: list[Cell]) -> None:
+        """Until each fault has struck for the last time that it can."""
+        deadline = time.monotonic() + STRIKE_SECONDS
+        while time.monotonic() < deadline and not all(self._faults[c].strikes for c in cells):
+            time.sleep(POLL_SECONDS)
+        time.sleep(PATIENCE_SECONDS / 4)
+
+    def _wait_for_loads(self) -> None:
+        """Until all loads have ended, and what looks after them, unless it keeps trying."""
+
+        def running(machine: str) -> bool:
+            return any(f":{machine}:" in arn for arn in self._observer.running())
+
+        load, abandoned = (
+            resource_id(self._stack, name).rpartition(":")[2]
+            for name in ("LoadStateMachine", "AbandonedLoadStateMachine")
+        )
+        wait_until(lambda: not running(load), lambda: "loads have not ended")
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while running(abandoned) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+
+    def _have_ended(self, cells: list[Cell]) -> bool:
+        running = set(self._observer.running())
+        return not any(self._arn(self._loads[cell].load_id) in running for cell in cells)
+
+    def _are_under_way(self, cells: list[Cell]) -> bool:
+        client = self._stack.step_functions
+        arns = [self._arn(self._loads[cell].load_id) for cell in cells]
+        return all(len(client.get_execution_history(executionArn=a)["events"]) > 1 for a in arns)
+
+    def _arn(self, run_id: str) -> str:
+        machine = self._stack.outputs["LoadStateMachineArn"]
+        return f"{machine.replace(':stateMachine:', ':execution:')}:{run_id}"
+
+    # ---------------------------------------------------------------- after them
+
+    def _note_first_outcomes(self, cells: list[Cell]) -> None:
+        runs = {execution.name: execution for execution in self._observer.executions()}
+        caretakers = self._caretakers()
+        for cell in cells:
+            run = runs[self._loads[cell].load_id]
+            caretaker = caretakers.get(run.arn, "NOT STARTED")
+            self._first[cell] = _told(run) if cell.machine == "load" else caretaker.lower()
+        self._traces = {*self._observer.partitions(), *self._staged_runs()}
+
+    def _caretakers(self) -> dict[str, str]:
+        """The status of the execution that looks after a load's execution, by the latter's ARN."""
+        client = self._stack.step_functions
+        machine = resource_id(self._stack, "AbandonedLoadStateMachine")
+        found = {}
+        for page in client.get_paginator("list_executions").paginate(stateMachineArn=machine):
+            for listed in page["executions"]:
+                execution = client.describe_execution(executionArn=listed["executionArn"])
+                arn = yaml.safe_load(execution["input"])["detail"]["executionArn"]
+                found[arn] = execution["status"]
+        return found
+
+    def _staged_runs(self) -> set[str]:
+        keys = self._stack.keys("RawBucketName", "staging/")
+        return {key.split("run_id=")[1].split("/")[0] for key in keys}
+
+    def _outcomes(self, cells: list[Cell]) -> dict[Cell, Outcome]:
+        seen = self._observer.look()
+        found = self._world.violations(seen)
+        return {
+            cell: Outcome(
+                first=self._first[cell],
+                healed_by=self._healed_by(cell, seen.executions),
+                strikes=self._faults[cell].strikes,
+                violations=[v for v in found if self._is_about(cell, v, seen.executions)],
+            )
+            for cell in cells
+        }
+
+    def _healed_by(self, cell: Cell, executions: tuple[Execution, ...]) -> str:
+        load_id = self._loads[cell].load_id
+        later = [e.name for e in executions if e.load_id == load_id and e.name != load_id]
+        ways = ["a rerun" if name in self._operation.reruns else "a sweep" for name in later]
+        if not ways and load_id in self._traces:
+            ways = ["a sweep, of its traces"]
+        return ", ".join(dict.fromkeys(ways))
+
+    def _is_about(self, cell: Cell, violation: str, executions: tuple[Execution, ...]) -> bool:
+        file_ids = {version.file_id for version in self._files[cell]}
+        names = {e.load_id for e in executions if e.file_ids & file_ids}
+        return any(name in violation for name in {cell.folder, *names, *file_ids})
+
+
+def _files(cell: Cell, number: int) -> list[tuple[str, bytes]]:
+    good = ("good.csv", FLIGHTS.file(number))
+    bad = ("bad.csv", FLIGHTS.bad_file(number))
+    return {Scenario.BAD: [bad], Scenario.MIXED: [good, bad]}.get(cell.scenario, [good])
+
+
+def _told(run: Execution) -> str:
+    if run.status == "FAILED":
+        return f"failed, {run.error}"
+    return "split" if run.is_split else run.status.lower()
