@@ -246,12 +246,13 @@ def service_error(
     metadata = {"HTTPStatusCode": status, "RequestId": request_id}
     response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}
     error = botocore.exceptions.ClientError(response, "")  # type: ignore[arg-type]
-    return _client_error(names.prefix, error, _model(names.client))
+    return _client_error(names.prefix, error, _models()[names.client])
 
 
 @cache
-def _model(client: str) -> ServiceModel:
-    return botocore.session.get_session().get_service_model(client)
+def _models() -> dict[str, ServiceModel]:
+    session = botocore.session.get_session()
+    return {names.client: session.get_service_model(names.client) for names in _SERVICES.values()}
 
 
 def _parse_resource(resource: str) -> tuple[str, str, bool]:

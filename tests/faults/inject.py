@@ -101,6 +101,8 @@ class Injector:
         self._lock = threading.Lock()
         self._faults: dict[tuple[str, str], list[Fault]] = {}
         self._looked_after: dict[str, str] = {}
+        # Reads the services' models: not while many threads wait for it.
+        service_error("s3", "InternalError", "", 500)
 
     @contextmanager
     def active(self) -> Iterator["Injector"]:

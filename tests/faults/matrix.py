@@ -25,10 +25,10 @@ from tests.faults.operation import wait_until
 DEFINITIONS = Path(__file__).parents[2] / "statemachine"
 # More at once would take each other's time, and the warehouse has 100 sessions.
 AT_ONCE = 24
-# Retries that go on for hours are left to go on.
-PATIENCE_SECONDS = 6.0
 STRIKE_SECONDS = 20.0
-POLL_SECONDS = 0.05
+# What follows a strike (retries, cancelling) takes less, at the scale of the tests' waits.
+AFTERMATH_SECONDS = 1.5
+POLL_SECONDS = 0.2
 DEADLINE = ("60 * 60000", "0.01 * 60000")
 
 
@@ -38,7 +38,7 @@ class Scenario(StrEnum):
     GOOD = "a good file"
     BAD = "a bad file"
     MIXED = "a good and a bad file"
-    GONE = "a file that was destroyed before its load"
+    REFUSED = "a bad file that was refused before"
     SLOW = "a good file, whose load outlives its deadline"
     ABANDONED = "a good file, whose load is aborted while its statement runs"
 
@@ -48,7 +48,7 @@ SCENARIOS = {
     ("load", "CancelLoad"): Scenario.SLOW,
     ("load", "SplitLoad"): Scenario.MIXED,
     ("load", "CopyToQuarantine"): Scenario.BAD,
-    ("load", "FindReason"): Scenario.GONE,
+    ("load", "FindReason"): Scenario.REFUSED,
     ("load", "WriteReason"): Scenario.BAD,
     ("load", "NotifySupport"): Scenario.BAD,
 }
@@ -117,6 +117,7 @@ class Matrix:
         self._injector = Injector(laboratory.stack.cloud)
         self._files: dict[Cell, list[Version]] = {}
         self._loads: dict[Cell, Load] = {}
+        self._runs: dict[Cell, str] = {}
         self._faults: dict[Cell, Fault] = {}
         self._first: dict[Cell, str] = {}
         self._traces: set[str] = set()
@@ -125,10 +126,11 @@ class Matrix:
         """Let the faults strike, stop them, operate as usual, and see what holds."""
         with self._operation.paused():
             self._upload(cells)
+            self._refuse([cell for cell in cells if cell.scenario is Scenario.REFUSED])
             with self._injector.active():
                 self._run_held_up([cell for cell in cells if cell.scenario in HELD_UP])
                 self._run_others([cell for cell in cells if cell.scenario not in HELD_UP])
-                self._wait_for_loads()
+                self._wait_for_end()
                 self._note_first_outcomes(cells)
         self._operation.settle()
         return self._outcomes(cells)
@@ -145,11 +147,17 @@ class Matrix:
         for cell, versions in self._files.items():
             [load] = plan_loads(uploads[version.key] for version in versions)
             self._loads[cell] = load
-            fault = Fault(cell.machine, cell.state, cell.kind, runs=load.load_id)
+            self._runs[cell] = load.load_id
+            if cell.scenario is Scenario.REFUSED:
+                self._runs[cell] = f"{load.load_id}-2"
+            fault = Fault(cell.machine, cell.state, cell.kind, runs=self._runs[cell])
             self._faults[cell] = fault
             self._injector.add(fault)
-            if cell.scenario is Scenario.GONE:
-                self._world.destroy(versions[0])
+
+    def _refuse(self, cells: list[Cell]) -> None:
+        for cell in cells:
+            self._operation.start(self._loads[cell])
+        wait_until(lambda: not self._observer.running(), lambda: "files have not been refused")
 
     # ---------------------------------------------------------------- while they strike
 
@@ -176,7 +184,7 @@ class Matrix:
 
     def _start(self, cells: list[Cell]) -> None:
         for cell in cells:
-            self._operation.start(self._loads[cell])
+            self._operation.start(self._loads[cell], self._runs[cell])
 
     @contextmanager
     def _lock_held(self) -> Iterator[None]:
@@ -200,7 +208,7 @@ class Matrix:
             client.update_state_machine(**machine, definition=definition)
 
     def _abort_once_submitted(self, cells: list[Cell]) -> None:
-        waiting = {self._loads[cell].load_id for cell in cells}
+        waiting = {self._runs[cell] for cell in cells}
 
         def abort_some() -> bool:
             for run_id in waiting & set(self._observer.statements()):
@@ -215,30 +223,30 @@ class Matrix:
         deadline = time.monotonic() + STRIKE_SECONDS
         while time.monotonic() < deadline and not all(self._faults[c].strikes for c in cells):
             time.sleep(POLL_SECONDS)
-        time.sleep(PATIENCE_SECONDS / 4)
+        time.sleep(AFTERMATH_SECONDS)
 
-    def _wait_for_loads(self) -> None:
-        """Until all loads have ended, and what looks after them, unless it keeps trying."""
+    def _wait_for_end(self) -> None:
+        """Until all loads have ended, and what looks after them too, unless it keeps trying."""
+        machine = self._stack.outputs["LoadStateMachineArn"].rpartition(":")[2]
+        running: list[str] = []
+        since = time.monotonic()
 
-        def running(machine: str) -> bool:
-            return any(f":{machine}:" in arn for arn in self._observer.running())
+        def have_ended() -> bool:
+            nonlocal running, since
+            before, running = running, self._observer.running()
+            if running != before or any(f":{machine}:" in arn for arn in running):
+                since = time.monotonic()
+            return time.monotonic() - since > AFTERMATH_SECONDS
 
-        load, abandoned = (
-            resource_id(self._stack, name).rpartition(":")[2]
-            for name in ("LoadStateMachine", "AbandonedLoadStateMachine")
-        )
-        wait_until(lambda: not running(load), lambda: "loads have not ended")
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while running(abandoned) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
+        wait_until(have_ended, lambda: f"still running: {running}")
 
     def _have_ended(self, cells: list[Cell]) -> bool:
         running = set(self._observer.running())
-        return not any(self._arn(self._loads[cell].load_id) in running for cell in cells)
+        return not any(self._arn(self._runs[cell]) in running for cell in cells)
 
     def _are_under_way(self, cells: list[Cell]) -> bool:
         client = self._stack.step_functions
-        arns = [self._arn(self._loads[cell].load_id) for cell in cells]
+        arns = [self._arn(self._runs[cell]) for cell in cells]
         return all(len(client.get_execution_history(executionArn=a)["events"]) > 1 for a in arns)
 
     def _arn(self, run_id: str) -> str:
@@ -251,7 +259,7 @@ class Matrix:
         runs = {execution.name: execution for execution in self._observer.executions()}
         caretakers = self._caretakers()
         for cell in cells:
-            run = runs[self._loads[cell].load_id]
+            run = runs[self._runs[cell]]
             caretaker = caretakers.get(run.arn, "NOT STARTED")
             self._first[cell] = _told(run) if cell.machine == "load" else caretaker.lower()
         self._traces = {*self._observer.partitions(), *self._staged_runs()}
@@ -286,10 +294,11 @@ class Matrix:
         }
 
     def _healed_by(self, cell: Cell, executions: tuple[Execution, ...]) -> str:
-        load_id = self._loads[cell].load_id
-        later = [e.name for e in executions if e.load_id == load_id and e.name != load_id]
+        run_id, load_id = self._runs[cell], self._loads[cell].load_id
+        names = [execution.name for execution in executions if execution.load_id == load_id]
+        later = names[names.index(run_id) + 1 :]
         ways = ["a rerun" if name in self._operation.reruns else "a sweep" for name in later]
-        if not ways and load_id in self._traces:
+        if not ways and run_id in self._traces:
             ways = ["a sweep, of its traces"]
         return ", ".join(dict.fromkeys(ways))
 
@@ -302,7 +311,9 @@ class Matrix:
 def _files(cell: Cell, number: int) -> list[tuple[str, bytes]]:
     good = ("good.csv", FLIGHTS.file(number))
     bad = ("bad.csv", FLIGHTS.bad_file(number))
-    return {Scenario.BAD: [bad], Scenario.MIXED: [good, bad]}.get(cell.scenario, [good])
+    if cell.scenario in (Scenario.BAD, Scenario.REFUSED):
+        return [bad]
+    return [good, bad] if cell.scenario is Scenario.MIXED else [good]
 
 
 def _told(run: Execution) -> str:

@@ -12,7 +12,8 @@ from start_loads.core import Intake, Load
 from local.stack import Stack
 from tests.faults.observed import Execution, Observer, received
 
-POLL_SECONDS = 0.1
+# Each look is a dozen calls, which the executions under way have to wait for.
+POLL_SECONDS = 0.3
 # What is about to start (a rule's machine, a taken message's load) has started within this time.
 STILL_SECONDS = 0.6
 WAIT_SECONDS = 60.0
@@ -67,9 +68,9 @@ class Operation:
         wait_until(take, lambda: f"{len(loads)} of {count} notifications have come")
         return loads
 
-    def start(self, load: Load) -> str:
-        """Start a load's first attempt; answers the execution's ARN."""
-        return self._start(load.load_id, load.to_input())
+    def start(self, load: Load, run_id: str = "") -> str:
+        """Start an attempt at a load, the first if nothing is said; answers its ARN."""
+        return self._start(run_id or load.load_id, load.to_input())
 
     def rerun(self, execution: Execution) -> None:
         """What the command in the mail to support does: the next attempt, with the same input."""
@@ -116,8 +117,9 @@ class Operation:
         deadline = time.monotonic() + seconds
         while True:
             self.wait_until_quiet(max(0.0, deadline - time.monotonic()))
+            rerun = self.rerun_operators_failures()
             swept = self.sweep()
-            if not any(swept[name] for name in SWEPT) and not self.rerun_operators_failures():
+            if not rerun and not any(swept[name] for name in SWEPT):
                 return
 
     def _unrest(self) -> str:
