@@ -126,7 +126,6 @@ class Matrix:
         """Let the faults strike, stop them, operate as usual, and see what holds."""
         with self._operation.paused():
             self._upload(cells)
-            self._refuse([cell for cell in cells if cell.scenario is Scenario.REFUSED])
             with self._injector.active():
                 self._run_held_up([cell for cell in cells if cell.scenario in HELD_UP])
                 self._run_others([cell for cell in cells if cell.scenario not in HELD_UP])
@@ -154,11 +153,6 @@ class Matrix:
             self._faults[cell] = fault
             self._injector.add(fault)
 
-    def _refuse(self, cells: list[Cell]) -> None:
-        for cell in cells:
-            self._operation.start(self._loads[cell])
-        wait_until(lambda: not self._observer.running(), lambda: "files have not been refused")
-
     # ---------------------------------------------------------------- while they strike
 
     def _run_held_up(self, cells: list[Cell]) -> None:
@@ -175,11 +169,24 @@ class Matrix:
             wait_until(lambda: self._have_ended(slow), lambda: "slow loads have not ended")
 
     def _run_others(self, cells: list[Cell]) -> None:
+        refused = [cell for cell in cells if cell.scenario is Scenario.REFUSED]
+        others = [cell for cell in cells if cell.scenario is not Scenario.REFUSED]
+        for cell in refused:
+            self._operation.start(self._loads[cell])
+        # What goes on failing takes longest. It is first, so that nothing waits for it at the end.
+        self._start_some_at_a_time(sorted(others, key=lambda cell: cell.kind is not Kind.FAILING))
+        firsts = {self._arn(self._loads[cell].load_id) for cell in refused}
+        wait_until(
+            lambda: not firsts & set(self._observer.running()), lambda: "files were not refused"
+        )
+        self._start(refused)
+
+    def _start_some_at_a_time(self, cells: list[Cell]) -> None:
         waiting = list(cells)
         while waiting:
-            room = AT_ONCE - len(self._observer.running())
-            self._start(waiting[: max(0, room)])
-            waiting = waiting[max(0, room) :]
+            room = max(0, AT_ONCE - len(self._observer.running()))
+            self._start(waiting[:room])
+            waiting = waiting[room:]
             time.sleep(POLL_SECONDS)
 
     def _start(self, cells: list[Cell]) -> None:
