@@ -178,6 +178,8 @@ class LaptopCloud:
         ministack_plugs.read_yaml_definitions()
         ministack_plugs.assume_roles_as_a_service()
         ministack_plugs.call_services_as_the_machine(self._tasks)
+        ministack_plugs.end_aborted_executions()
+        ministack_plugs.authorize_deletes_of_versions()
         ministack_plugs.batch_messages()
         brake = ministack_plugs.Brake()
         brake.install()

@@ -154,6 +154,7 @@ class Statement(Query):
 
     request: Fields = field(default_factory=dict)
     parts: list[Query] = field(default_factory=list)
+    submitted_by: str = ""
     pid: int = 0
     is_cancelled: bool = False
 
@@ -203,19 +204,30 @@ def read_secret(arn: str, headers: Headers) -> tuple[str, str]:
         raise ValidationError(f"{arn} holds no JSON with username and password.") from error
 
 
+def read_role(headers: Headers) -> str:
+    """Return the role of a request to MiniStack, whatever its session; else the caller's ARN."""
+    from ministack.core import iam_evaluator
+
+    caller = str(iam_evaluator.request_caller_arn(dict(headers)))
+    # arn:aws:sts::<account>:assumed-role/<role>/<session>
+    return caller.rpartition("/")[0] if ":assumed-role/" in caller else caller
+
+
 class DataApi:
     """The service. `workgroups`, by name, may change at any time; `handle` is for MiniStack.
 
     `secret` returns the user and the password that a secret's ARN stands for, given the request's
-    headers, or raises ApiError.
+    headers, or raises ApiError. `role_of` returns whose statements a caller sees.
     """
 
     def __init__(
         self,
         workgroups: Mapping[str, Warehouse],
         secret: Callable[[str, Headers], tuple[str, str]] = read_secret,
+        role_of: Callable[[Headers], str] = read_role,
     ) -> None:
         self._workgroups = workgroups
+        self._role_of = role_of
         self._read_secret = secret
         self._statements: dict[str, Statement] = {}
         self._tokens: dict[str, Statement] = {}
@@ -257,6 +269,7 @@ class DataApi:
             statement = self._repeated(token)
             if statement is None:
                 statement = self._submitted(request)
+                statement.submitted_by = self._role_of(headers)
                 if token:
                     self._tokens[token] = statement
                 run = _Run(statement, warehouse, credentials)
@@ -302,9 +315,10 @@ class DataApi:
         threading.Thread(target=_cancel, args=(statement, warehouse), daemon=True).start()
         return {"Status": True}
 
-    def _list(self, request: Fields, _headers: Headers) -> Fields:
-        """All on one page, newest first: there are KEPT_STATEMENTS at most."""
+    def _list(self, request: Fields, headers: Headers) -> Fields:
+        """The caller's own, all on one page, newest first: there are KEPT_STATEMENTS at most."""
         wanted = request.get("Status", "ALL")
+        caller = self._role_of(headers)
         with self._lock:
             statements = list(self._statements.values())[::-1]
         return {
@@ -321,6 +335,7 @@ class DataApi:
                 }
                 for statement in statements
                 if wanted in ("ALL", statement.status)
+                and statement.submitted_by == caller
                 and statement.request.get("StatementName", "").startswith(
                     request.get("StatementName", "")
                 )

@@ -4,6 +4,7 @@ Each plug has a test that shows that it is still needed (tests/local/test_plugs.
 version is pinned: what is replaced here is not a public interface.
 """
 
+import contextlib
 import dataclasses
 import json
 import string
@@ -11,7 +12,6 @@ import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
@@ -21,7 +21,7 @@ from ministack.services import lambda_svc, sqs, stepfunctions
 from ministack.services.cloudformation import provisioners, stacks
 
 from local.redshift_serverless import RedshiftServerless
-from local.sdk_tasks import SdkTasks, TaskError, in_state, running
+from local.sdk_tasks import SdkTasks, TaskError, in_state, running, running_execution
 
 Answer = tuple[int, dict[str, str], bytes]
 Handler = Callable[[str, str, dict[str, str], bytes, dict[str, list[str]]], Awaitable[Answer]]
@@ -214,6 +214,63 @@ def _bytes(messages: list[Any]) -> int:
     return sum(len(message["body"]) for message in messages)
 
 
+class Aborted(BaseException):
+    """Ends the thread of an execution that has been stopped: no Catch and no Retry sees it."""
+
+
+def end_aborted_executions() -> None:
+    """Make no call for an execution that has been stopped, and let its status stay.
+
+    MiniStack's StopExecution sets the status alone; the thread goes on, through Map branches and
+    retries, and may overwrite it.
+    """
+    run_execution = stepfunctions._run_execution
+    invoke_resource = stepfunctions._invoke_resource
+    fail_execution = stepfunctions._fail_execution
+
+    def run(execution_arn: str) -> None:
+        with contextlib.suppress(Aborted):
+            run_execution(execution_arn)
+
+    def invoke(resource: str, arguments: Any) -> Any:
+        check()
+        try:
+            return invoke_resource(resource, arguments)
+        finally:
+            # Whether the call succeeded or not: nobody is left to hear of it.
+            check()
+
+    def check() -> None:
+        execution = stepfunctions._executions.get(running_execution())
+        if execution and execution["status"] != "RUNNING":
+            raise Aborted
+
+    def fail(execution: Any, error: str, cause: str) -> None:
+        if execution["status"] == "RUNNING":
+            fail_execution(execution, error, cause)
+
+    stepfunctions._run_execution = run
+    stepfunctions._invoke_resource = invoke
+    stepfunctions._fail_execution = fail
+
+
+def authorize_deletes_of_versions() -> None:
+    """Ask for s3:DeleteObjectVersion for the first object of a DeleteObjects, as for the rest."""
+    extract = iam_actions.extract_iam_action
+
+    def extract_iam_action(
+        service: str, method: str, path: str, headers: Any, body: bytes, query: Any
+    ) -> str | None:
+        action: str | None = extract(service, method, path, headers, body, query)
+        if service == "s3" and method == "POST" and "delete" in (query or {}):
+            targets = iam_actions._s3_batch_delete_targets(path.strip("/").split("/")[0], body)
+            if targets and targets[0][1]:
+                return "s3:DeleteObjectVersion"
+        return action
+
+    iam_actions.extract_iam_action = extract_iam_action
+
+
 class Brake:
     """Stops what MiniStack leaves running when its server ends: functions, waits and retries."""
 
@@ -249,7 +306,7 @@ class Brake:
                 self._changed.wait(0.05)
         lambda_runtime.kill_workers(list(self._workers))
 
-    @contextmanager
+    @contextlib.contextmanager
     def _admitted(self, worker: Any) -> Iterator[None]:
         with self._changed:
             if self._stopped.is_set():

@@ -114,6 +114,12 @@ def in_state(name: str) -> Iterator[None]:
         _current.reset(token)
 
 
+def running_execution() -> str:
+    """The ARN of the execution that the tasks of this context belong to; "" outside of one."""
+    state = _current.get()
+    return state.execution if state else ""
+
+
 class SdkTasks:
     """Calls AWS services for state machines.
 

@@ -52,9 +52,9 @@ SERVER_SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "64MB",
     "work_mem": "32MB",
-    # Nothing outlives the laptop's session, so nothing is worth a flush.
+    # Nothing outlives the laptop's session, so nothing is worth a flush to the disk. What is
+    # committed is written all the same: it has to outlive a crash of the server.
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
@@ -138,6 +138,7 @@ class Warehouse:
         self._owner_password = secrets.token_hex(16)
         self._wanted_port = port
         self._home = folder
+        self._binaries = Path()
         self._server: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._wire: WireProxy | None = None
@@ -177,6 +178,18 @@ class Warehouse:
         for folder in {self._home, self._folder}:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def crash(self) -> None:
+        """Cut off all sessions, finish nothing, write nothing. Data stays, for `restart`."""
+        self._stop_server()
+
+    def restart(self) -> None:
+        """Start the server again, which recovers its data from its log; about a second.
+
+        Raises WarehouseError when it does not come up.
+        """
+        self._launch()
+        self._connect_when_ready().close()
+
     def connect(self, user: str, password: str) -> psycopg.Connection:
         """Log in to the database, past the wire port; autocommit is off.
 
@@ -197,12 +210,15 @@ class Warehouse:
         account = server_account()
         self._home = cluster_home(self._folder, account)
         self._watchdog = self._start_watchdog()
-        binaries = server_binaries(self._home, account)
-        self._run_initdb(binaries, account)
+        self._binaries = server_binaries(self._home, account)
+        self._run_initdb(self._binaries, account)
+        self._launch()
+
+    def _launch(self) -> None:
+        command: list[str | Path] = [self._binaries / "postgres"]
+        command += ["-D", self._home / "data", "-k", self._home]
         with (self._home / "postgres.log").open("ab") as log:
-            self._server = self._popen(
-                [binaries / "postgres", "-D", self._home / "data", "-k", self._home], account, log
-            )
+            self._server = self._popen(command, server_account(), log)
 
     def _run_initdb(self, binaries: Path, account: Account | None) -> None:
         password_file = self._home / "owner-password"

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -19,9 +20,10 @@ class Client:
 
     def __init__(self, api: DataApi) -> None:
         self._api = api
+        self.role = ""
 
     def call(self, operation: str, **request: Any) -> tuple[int, Any]:
-        headers = {"x-amz-target": f"RedshiftData.{operation}"}
+        headers = {"x-amz-target": f"RedshiftData.{operation}", "x-role": self.role}
         body = json.dumps(request).encode()
         status, _, answer = asyncio.run(self._api.handle("POST", "/", headers, body, {}))
         return status, json.loads(answer)
@@ -68,6 +70,10 @@ def secret(arn: str, _headers: Any) -> tuple[str, str]:
     return SECRETS[arn]
 
 
+def role(headers: Any) -> str:
+    return str(headers.get("x-role", ""))
+
+
 @pytest.fixture(scope="module")
 def scans() -> Iterator[ScanServer]:
     server = ScanServer("http://127.0.0.1:1")
@@ -90,7 +96,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory, scans: ScanServer) -> It
 
 @pytest.fixture
 def client(warehouse: Warehouse) -> Client:
-    return Client(DataApi({"workgroup": warehouse}, secret))
+    return Client(DataApi({"workgroup": warehouse}, secret, role))
 
 
 def test_a_result_s_fields_and_columns(client: Client) -> None:
@@ -305,3 +311,44 @@ def test_tables_that_the_catalog_keeps_to_itself_are_explained(
     assert 'relation "lake.flights" does not exist' in described["Error"]
     assert "lake: Not authorized to get credentials of role" in described["Error"]
     assert client.run("select 1")["Status"] == "FINISHED"
+
+
+def test_statements_are_listed_by_the_beginning_of_their_name_and_to_their_own_role(
+    client: Client,
+) -> None:
+    client.role = "one"
+    ids = [client.submit("select 1", StatementName=name) for name in ("load-1", "load-12", "x")]
+    client.role = "other"
+    client.submit("select 1", StatementName="load-1")
+
+    client.role = "one"
+    listed = client.succeed("ListStatements", StatementName="load-1")["Statements"]
+
+    assert [statement["Id"] for statement in listed] == [ids[1], ids[0]]
+    assert {statement["StatementName"] for statement in listed} == {"load-1", "load-12"}
+    client.role = ""
+
+
+def test_statement_in_a_warehouse_that_crashes_fails_and_the_next_one_runs(
+    client: Client, warehouse: Warehouse
+) -> None:
+    client.run("create table kept (n integer)")
+    client.run("insert into kept values (1)")
+    lock = warehouse.connect("etl_admin", "secret")
+    lock.execute("lock table public.numbers")
+    running = client.submit("insert into public.numbers values (1)")
+    while client.succeed("DescribeStatement", Id=running)["Status"] != "STARTED":
+        time.sleep(0.01)
+
+    warehouse.crash()
+    try:
+        cut_off = client.wait(running)
+        refused = client.run("select 1")
+    finally:
+        warehouse.restart()
+        lock.close()
+
+    assert (cut_off["Status"], refused["Status"]) == ("FAILED", "FAILED")
+    for described in (cut_off, refused):
+        assert re.search("[Cc]onnection|terminating", described["Error"]), described["Error"]
+    assert client.rows("select n from kept") == [[{"longValue": 1}]]
