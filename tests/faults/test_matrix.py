@@ -1,8 +1,13 @@
 """The fault matrix: whatever task fails in whatever way, the invariants hold in the end."""
 
+from pathlib import Path
+
 from tests.faults.inject import FAULTS, Injector
-from tests.faults.matrix import SCENARIOS, TASKS, Run, cells
+from tests.faults.matrix import SCENARIOS, TASKS, Run, cells, report
 from tests.faults.world import World
+
+ROOT = Path(__file__).parents[2]
+REPORT = ROOT / "build" / "faults.md"
 
 
 def test_matrix_is_made_of_the_definitions() -> None:
@@ -17,7 +22,7 @@ def test_no_task_under_any_fault_loses_or_doubles_anything(
     matrix = cells()
     violations = Run(world, injector).run(matrix)
 
-    for cell in matrix:
-        print(cell)
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text(report(matrix))
     assert violations == []
     assert [f"no scenario reaches {cell.task}" for cell in matrix if not cell.injected] == []
