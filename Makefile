@@ -26,7 +26,7 @@ export SAM_CLI_TELEMETRY := 0
 export __SAM_CLI_APP_DIR := $(abspath $(VENV)/sam-cli)
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up test check check-python check-types check-template check-sql build year \
+.PHONY: help setup demo up test faults check check-python check-types check-template check-sql build year \
 	lock clean
 
 help: ## List the targets
@@ -43,7 +43,11 @@ up: $(SET_UP) ## Deploy to a laptop cloud and keep it running until Ctrl-C
 
 test: $(SET_UP) ## Run the tests; ARGS="-k words" picks some
 	@mkdir -p build/tmp
-	@PYTEST_DEBUG_TEMPROOT=build/tmp exec $(BIN)/python -m pytest $(ARGS)
+	@PYTEST_DEBUG_TEMPROOT=build/tmp exec $(BIN)/python -m pytest --ignore tests/faults $(ARGS)
+
+faults: $(SET_UP) ## Put every fault on every task, check the invariants, write build/faults.md
+	@mkdir -p build/tmp
+	@PYTEST_DEBUG_TEMPROOT=build/tmp exec $(BIN)/python -m pytest tests/faults $(ARGS)
 
 check: check-python check-types check-template check-sql ## Check style, types, template and SQL
 

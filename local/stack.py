@@ -49,12 +49,13 @@ class Stack:
         )
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
-    def executions(self) -> list[dict[str, Any]]:
-        """The executions of the load state machine, oldest first."""
-        arn = self.outputs["LoadStateMachineArn"]
-        pages = self.step_functions.get_paginator("list_executions").paginate(stateMachineArn=arn)
-        executions = [execution for page in pages for execution in page["executions"]]
-        return sorted(executions, key=lambda execution: execution["startDate"])
+    def executions(self, machine: str = "LoadStateMachineArn") -> list[dict[str, Any]]:
+        """The executions of the machine whose ARN is the output of that name, oldest first."""
+        pages = self.step_functions.get_paginator("list_executions").paginate(
+            stateMachineArn=self.outputs[machine]
+        )
+        found = [execution for page in pages for execution in page["executions"]]
+        return sorted(found, key=lambda execution: execution["startDate"])
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask the warehouse, over the port that `psql` would use, as its administrator."""

@@ -8,6 +8,7 @@ import pytest
 from local import deploy
 from local.cloud import LaptopCloud
 from local.stack import Stack
+from tests.deployed_pipeline import Pipeline
 
 WAIT_SCALE = 0.05
 STACK_NAME = "redshift-pipeline"
@@ -35,3 +36,14 @@ def deployed_stack(cloud: LaptopCloud, build_folder: Path) -> Stack:
 def stack(deployed_stack: Stack) -> dict[str, str]:
     """The deployed product's outputs by name."""
     return deployed_stack.outputs
+
+
+@pytest.fixture(scope="session")
+def deployed(deployed_stack: Stack) -> Pipeline:
+    return Pipeline(deployed_stack)
+
+
+@pytest.fixture
+def pipeline(deployed: Pipeline) -> Iterator[Pipeline]:
+    yield deployed
+    deployed.empty()

@@ -171,7 +171,8 @@ class Intake:
     """What a set of messages holds, and which message brought which file or load.
 
     A message is an S3 notification, whose files are batched with those of others, or
-    `{"loads": [{"dataset": …, "files": […]}, …]}`, batches to be started as they are.
+    `{"loads": [{"dataset": …, "files": […]}, …]}`, batches to be started as they are. All are
+    added before the first question.
     """
 
     uploads: list[UploadedFile] = field(default_factory=list)
@@ -197,13 +198,21 @@ class Intake:
 
     def loads(self) -> list[Load]:
         """The loads that were given, and those that cover every notified file once."""
-        planned = {load.load_id: load for load in plan_loads(self.uploads)}
-        return list({**self.given_loads, **planned}.values())
+        return list({**self.given_loads, **self._planned_loads}.values())
 
     def messages_of(self, load: Load) -> set[str]:
-        """The messages that brought this load or a file of it, duplicates included."""
-        names = [load.load_id, *(file.file_id for file in load.files)]
-        return {i for name in names for i in self.message_ids.get(name, ())}
+        """The messages that brought this load or a file of it, duplicates included.
+
+        Not those that brought a file of a given load on its own: another load has it too.
+        """
+        names = [load.load_id] if load.load_id in self.given_loads else []
+        if load.load_id in self._planned_loads:
+            names += [file.file_id for file in load.files]
+        return {message_id for name in names for message_id in self.message_ids[name]}
+
+    @cached_property
+    def _planned_loads(self) -> dict[str, Load]:
+        return {load.load_id: load for load in plan_loads(self.uploads)}
 
 
 def read_notification(notification: object) -> tuple[list[UploadedFile], list[SkippedRecord]]:
@@ -234,6 +243,8 @@ def read_loads(message: Mapping[str, object]) -> list[Load]:
     loads = message["loads"]
     if not isinstance(loads, list) or not loads:
         raise MalformedEventError("loads is not a list of loads")
+    if "Records" in message:
+        raise MalformedEventError("the message has both loads and Records")
     return [read_load(load) for load in loads]
 
 
@@ -266,9 +277,10 @@ def read_file(entry: object) -> UploadedFile:
     return _uploaded_file(
         bucket=_text(entry, "bucket"),
         key=key,
-        version_id=_optional_text(entry, "version_id"),
-        etag=_optional_text(entry, "etag"),
-        sequencer=_optional_text(entry, "sequencer"),
+        # None may be missing: a file that had lost its version would be another file.
+        version_id=_text_or_empty(entry, "version_id"),
+        etag=_text_or_empty(entry, "etag"),
+        sequencer=_text_or_empty(entry, "sequencer"),
         size=size,
         uploaded_at=_text(entry, "uploaded_at"),
     )
@@ -317,10 +329,11 @@ def plan_loads(uploads: Iterable[UploadedFile]) -> list[Load]:
     """Group uploads by dataset and cut each group into loads that stay within the limits.
 
     Depends on the set of uploads only: neither on their order nor on repeats. Where two
-    records tell of the same object version, the least one counts.
+    records tell of the same object version, the least one counts, but S3's own, which has a
+    sequencer, before the sweeper's, which has none.
     """
     by_dataset: dict[str, dict[str, UploadedFile]] = {}
-    for upload in sorted(uploads):
+    for upload in sorted(uploads, key=lambda upload: (not upload.sequencer, upload)):
         by_dataset.setdefault(upload.dataset, {}).setdefault(upload.file_id, upload)
     return [
         Load(dataset, chunk)
@@ -436,5 +449,9 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
+def _text_or_empty(parent: object, name: str) -> str:
+    return "" if _member(parent, name) == "" else _text(parent, name)
+
+
 def _optional_text(parent: object, name: str) -> str:
-    return _text(parent, name) if isinstance(parent, Mapping) and parent.get(name) else ""
+    return _text_or_empty(parent, name) if isinstance(parent, Mapping) and name in parent else ""

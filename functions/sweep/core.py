@@ -7,12 +7,12 @@ says whether it is the sweeper's to send again.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus
 
-from start_loads.core import UploadedFile, reason_to_skip
+from start_loads.core import Load, UploadedFile, read_load, reason_to_skip
 
 RAW_PREFIX = "raw/"
 STAGING_PREFIX = "staging/"
@@ -31,7 +31,7 @@ _STAGED_KEY = re.compile(r"staging/(?P<dataset>[^/]+)/run_id=(?P<run_id>[^/]+)/[
 
 
 class RequestError(ValueError):
-    """An override in the event that is not a number of minutes."""
+    """An event that is neither the schedule's nor a number of minutes for one or both limits."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,13 @@ class Limits:
 
 
 def read_minutes(event: Mapping[str, Any], defaults: Mapping[str, float]) -> dict[str, float]:
-    """The defaults, with what the event says instead. Raises RequestError."""
+    """The defaults, with what an event by hand says instead. Raises RequestError."""
     minutes = dict(defaults)
-    for name in defaults:
-        if name not in event:
-            continue
-        value = event[name]
+    if "detail-type" in event:
+        return minutes
+    for name, value in event.items():
+        if name not in defaults:
+            raise RequestError(f"{name!r} is none of {', '.join(defaults)}")
         if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
             raise RequestError(f"{name} is not a number of minutes")
         minutes[name] = value
@@ -91,14 +92,15 @@ class Verdicts:
 
     def add(self, execution: Mapping[str, Any]) -> None:
         """Take in a described execution."""
+        load = load_of(execution)
         is_held = self._holds(execution)
-        for file_id in _file_ids(execution.get("input")):
-            if file_id in self.held or file_id in self.interrupted:
+        for file in load.files if load else ():
+            if file.file_id in self.held or file.file_id in self.interrupted:
                 continue
             if is_held:
-                self.held.add(file_id)
+                self.held.add(file.file_id)
             else:
-                self.interrupted[file_id] = execution["executionArn"]
+                self.interrupted[file.file_id] = execution["executionArn"]
 
     def _holds(self, execution: Mapping[str, Any]) -> bool:
         return (
@@ -169,9 +171,26 @@ def notification_record(file: UploadedFile) -> dict[str, Any]:
     }
 
 
-def load_message(execution_input: str) -> str:
-    """The message body that starts an ended execution's load again, as the load it was."""
-    return json.dumps({"loads": [json.loads(execution_input)]}, ensure_ascii=False)
+def load_of(execution: Mapping[str, Any]) -> Load | None:
+    """The load that a described execution is an attempt at.
+
+    None where it is none that start_loads would start: people may start executions with anything.
+    """
+    try:
+        return read_load(json.loads(execution.get("input") or "null"))
+    # A document of nothing but brackets is a RecursionError to the JSON parser.
+    except (ValueError, RecursionError):
+        return None
+
+
+def load_message(load: Load) -> str:
+    """The message body that starts an ended execution's load again, as the load it was.
+
+    What start_loads derives is left out, so that the longest fits in ASCII: SQS refuses some
+    characters that keys may hold.
+    """
+    files = [asdict(file) for file in load.files]
+    return json.dumps({"loads": [{"dataset": load.dataset, "files": files}]})
 
 
 def run_id_of(staged_key: str) -> str | None:
@@ -186,10 +205,3 @@ def is_leftover(execution: Mapping[str, Any] | None, made_at: datetime, limits: 
     if execution is None:
         return made_at <= limits.leftover
     return execution["status"] not in ACTIVE_STATUSES and execution["stopDate"] <= limits.leftover
-
-
-def _file_ids(execution_input: str | None) -> list[str]:
-    """The files of an execution; none where its input is not one of a load."""
-    document = json.loads(execution_input or "{}")
-    files = document.get("files", []) if isinstance(document, Mapping) else []
-    return [file["file_id"] for file in files]

@@ -1,7 +1,8 @@
 """SweepFunction: sends again what waits under raw/, and clears up after ended loads.
 
 Called by: a schedule; by hand with {"waiting_minutes": 0, "leftover_minutes": 0}.
-Input:     any event; the two overrides are numbers of minutes.
+Input:     EventBridge's scheduled event, or by hand an object with one override, both or none;
+           they are numbers of minutes.
 Output:    {"held", "requeued_files", "requeued_loads", "partitions_dropped", "objects_dropped":
            counts, "is_backlogged": nothing was put on top of a long queue, "is_complete": false
            where time ran out and the next sweep goes on}.
@@ -23,6 +24,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from sweep import core
+from sweep.executions import Executions
 from sweep.leftovers import Leftovers
 from sweep.waiting import WaitingFiles
 
@@ -37,8 +39,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Sweep once; see the module for the shapes."""
     limits = core.Limits.at(datetime.now(UTC), core.read_minutes(event, default_minutes()))
     is_late = lateness(context)
-    leftovers = drop_leftovers(limits, is_late)
+    # Files first: that none is lost must not hang on what tidies up.
     waiting = requeue_waiting_files(limits, is_late)
+    leftovers = drop_leftovers(limits, is_late)
     outcome: dict[str, Any] = {
         "held": waiting.held,
         "requeued_files": waiting.requeued_files,
@@ -57,9 +60,8 @@ def drop_leftovers(limits: core.Limits, is_late: Callable[[], bool]) -> Leftover
     leftovers = Leftovers(
         s3=client("s3"),
         glue=client("glue"),
-        states=client("stepfunctions"),
+        executions=executions(),
         bucket=os.environ["RAW_BUCKET_NAME"],
-        machine_arn=os.environ["STATE_MACHINE_ARN"],
         database=os.environ["GLUE_DATABASE_NAME"],
         limits=limits,
         is_late=is_late,
@@ -72,16 +74,20 @@ def requeue_waiting_files(limits: core.Limits, is_late: Callable[[], bool]) -> W
     """Send again what waits under raw/; answers what was sent and what is held."""
     waiting = WaitingFiles(
         s3=client("s3"),
-        states=client("stepfunctions"),
         sqs=client("sqs"),
+        executions=executions(),
         bucket=os.environ["RAW_BUCKET_NAME"],
-        machine_arn=os.environ["STATE_MACHINE_ARN"],
         queue_url=os.environ["INGEST_QUEUE_URL"],
         limits=limits,
         is_late=is_late,
     )
     waiting.requeue()
     return waiting
+
+
+def executions() -> Executions:
+    """The executions of the load state machine."""
+    return Executions(client("stepfunctions"), os.environ["STATE_MACHINE_ARN"])
 
 
 def default_minutes() -> dict[str, float]:

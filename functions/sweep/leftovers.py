@@ -6,7 +6,12 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+from aws_lambda_powertools import Logger
+
 from sweep import core
+from sweep.executions import Execution, Executions
+
+logger = Logger(child=True)
 
 
 @dataclass
@@ -18,32 +23,32 @@ class Leftovers:
 
     s3: Any
     glue: Any
-    states: Any
+    executions: Executions
     bucket: str
-    machine_arn: str
     database: str
     limits: core.Limits
     is_late: Callable[[], bool]
     partitions_dropped: int = 0
     objects_dropped: int = 0
-    _executions: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    _runs: dict[str, Execution | None] = field(default_factory=dict)
 
     def drop(self) -> None:
         """Drop partitions first: a partition without its files would read as no rows."""
         for table, partition in self._partitions():
             if self._is_leftover(partition["Values"][0], partition["CreationTime"]):
-                self.glue.delete_partition(
-                    DatabaseName=self.database,
-                    TableName=table,
-                    PartitionValues=partition["Values"],
-                )
-                self.partitions_dropped += 1
+                self._drop_partition(table, partition["Values"])
         for page in self._staged_pages():
             self._drop_staged(page)
 
+    def _tables(self) -> Iterator[str]:
+        """The datasets. The partitions of another table are not runs."""
+        pages = self.glue.get_paginator("get_tables").paginate(DatabaseName=self.database)
+        for table in (table for page in pages for table in page["TableList"]):
+            if [key["Name"] for key in table.get("PartitionKeys", ())] == ["run_id"]:
+                yield table["Name"]
+
     def _partitions(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        tables = self.glue.get_paginator("get_tables").paginate(DatabaseName=self.database)
-        for name in [table["Name"] for page in tables for table in page["TableList"]]:
+        for name in self._tables():
             pages = self.glue.get_paginator("get_partitions").paginate(
                 DatabaseName=self.database, TableName=name, ExcludeColumnSchema=True
             )
@@ -53,6 +58,16 @@ class Leftovers:
                 if self.is_late():
                     return
                 yield name, partition
+
+    def _drop_partition(self, table: str, values: list[str]) -> None:
+        try:
+            self.glue.delete_partition(
+                DatabaseName=self.database, TableName=table, PartitionValues=values
+            )
+        except self.glue.exceptions.EntityNotFoundException:
+            # Another sweep was faster: they may overlap.
+            return
+        self.partitions_dropped += 1
 
     def _staged_pages(self) -> Iterator[list[dict[str, Any]]]:
         pages = self.s3.get_paginator("list_objects_v2").paginate(
@@ -72,25 +87,26 @@ class Leftovers:
             if run_id is not None and self._is_leftover(run_id, newest):
                 keys += [item["Key"] for item in staged]
         if keys:
-            # The lifecycle rule of staging/ ends the noncurrent versions that this leaves.
-            self.s3.delete_objects(
-                Bucket=self.bucket,
-                Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
-            )
-            self.objects_dropped += len(keys)
+            self._drop_objects(keys)
+
+    def _drop_objects(self, keys: list[str]) -> None:
+        # The lifecycle rule of staging/ ends the noncurrent versions that this leaves.
+        answer = self.s3.delete_objects(
+            Bucket=self.bucket,
+            Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
+        )
+        errors = answer.get("Errors", [])
+        for error in errors:
+            logger.error("object not dropped", key=error["Key"], reason=error["Code"])
+        self.objects_dropped += len(keys) - len(errors)
 
     def _is_leftover(self, run_id: str, made_at: datetime) -> bool:
-        return core.is_leftover(self._execution(run_id), made_at, self.limits)
+        return core.is_leftover(self._run(run_id), made_at, self.limits)
 
-    def _execution(self, run_id: str) -> dict[str, Any] | None:
-        if run_id not in self._executions:
-            self._executions[run_id] = self._describe(run_id)
-        return self._executions[run_id]
-
-    def _describe(self, run_id: str) -> dict[str, Any] | None:
-        arn = f"{self.machine_arn.replace(':stateMachine:', ':execution:')}:{run_id}"
-        try:
-            execution = self.states.describe_execution(executionArn=arn)
-        except self.states.exceptions.ExecutionDoesNotExist:
-            return None
-        return {name: execution.get(name) for name in ("status", "stopDate")}
+    def _run(self, run_id: str) -> Execution | None:
+        if run_id not in self._runs:
+            execution = self.executions.describe_run(run_id)
+            self._runs[run_id] = execution and {
+                name: execution.get(name) for name in ("status", "stopDate")
+            }
+        return self._runs[run_id]

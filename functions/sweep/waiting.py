@@ -8,6 +8,7 @@ from typing import Any
 from start_loads.core import UploadedFile
 
 from sweep import core
+from sweep.executions import Executions
 
 # Clocks of S3 and Step Functions differ; an execution cannot be older than its files otherwise.
 CLOCK_MARGIN = timedelta(minutes=5)
@@ -22,10 +23,9 @@ class WaitingFiles:
     """
 
     s3: Any
-    states: Any
     sqs: Any
+    executions: Executions
     bucket: str
-    machine_arn: str
     queue_url: str
     limits: core.Limits
     is_late: Callable[[], bool]
@@ -70,27 +70,26 @@ class WaitingFiles:
         if execution_arn in self._sent:
             return
         self._sent.add(execution_arn)
-        execution = self.states.describe_execution(executionArn=execution_arn)
-        self._send(core.load_message(execution["input"]))
-        self.requeued_loads += 1
+        execution = self.executions.describe(execution_arn)
+        if execution and (load := core.load_of(execution)):
+            self._send(core.load_message(load))
+            self.requeued_loads += 1
 
     def _send(self, body: str) -> None:
         self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=body)
 
     def _verdicts(self) -> core.Verdicts:
-        """What the executions say that are not older than the oldest file."""
+        """What the executions say that did not end before the oldest file was there."""
         uploads = (datetime.fromisoformat(file.uploaded_at) for file in self._files())
         since = min(uploads, default=self.limits.waiting) - CLOCK_MARGIN
         verdicts = core.Verdicts(self.limits)
-        pages = self.states.get_paginator("list_executions").paginate(
-            stateMachineArn=self.machine_arn
-        )
-        for execution in (execution for page in pages for execution in page["executions"]):
-            if execution["startDate"] < since or self.is_late():
+        for execution in self.executions.alive_since(since):
+            if self.is_late():
                 break
             if verdicts.wants(execution):
-                arn = execution["executionArn"]
-                verdicts.add(self.states.describe_execution(executionArn=arn))
+                described = self.executions.describe(execution["executionArn"])
+                if described:
+                    verdicts.add(described)
         return verdicts
 
     def _files(self) -> Iterator[UploadedFile]:

@@ -1,12 +1,29 @@
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
-from local.cloud import LaptopCloud
-from tests.faults.laboratory import Laboratory
+from tests import datasets
+from tests.deployed_pipeline import Pipeline
+from tests.faults.inject import Injector
+from tests.faults.world import World
 
 
 @pytest.fixture(scope="session")
-def laboratory(cloud: LaptopCloud, build_folder: Path) -> Laboratory:
-    """Shared by all tests of this folder: each leaves it quiet, and without violations."""
-    return Laboratory.deploy(cloud, build_folder)
+def with_readings(deployed: Pipeline) -> Pipeline:
+    """The deployed system, with the tests' own dataset in it."""
+    datasets.install(deployed.stack, "readings")
+    return deployed
+
+
+@pytest.fixture
+def world(with_readings: Pipeline) -> Iterator[World]:
+    with_readings.empty()
+    yield World(with_readings)
+    with_readings.empty()
+
+
+@pytest.fixture
+def injector(world: World) -> Iterator[Injector]:
+    injector = Injector(world.pipeline.stack)
+    yield injector
+    injector.stop()

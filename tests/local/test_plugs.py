@@ -310,6 +310,77 @@ def test_execution_ends_at_its_machine_s_timeout(client: Client, plugged: bool) 
         states.stop_execution(executionArn=execution)
 
 
+def test_aborted_execution_makes_no_further_call(client: Client, plugged: bool) -> None:
+    queue = client("sqs").create_queue(QueueName="aborted")["QueueUrl"]
+    call = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::sqs:sendMessage",
+        "Arguments": {"QueueUrl": queue, "MessageBody": "called"},
+        "End": True,
+    }
+    items = 2_000
+    machine = client("stepfunctions").create_state_machine(
+        name="aborted",
+        roleArn=create_role(client, "aborted", ["sqs:SendMessage"]),
+        definition=json.dumps(
+            {
+                "QueryLanguage": "JSONata",
+                "StartAt": "Each",
+                "States": {
+                    "Each": {
+                        "Type": "Map",
+                        "Items": list(range(items)),
+                        "MaxConcurrency": 1,
+                        "ItemProcessor": {"StartAt": "Call", "States": {"Call": call}},
+                        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "Failed"}],
+                        "End": True,
+                    },
+                    "Failed": {"Type": "Fail"},
+                },
+            }
+        ),
+    )["stateMachineArn"]
+    execution = client("stepfunctions").start_execution(stateMachineArn=machine)["executionArn"]
+
+    def called() -> int:
+        name = "ApproximateNumberOfMessages"
+        answer = client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=[name])
+        return int(answer["Attributes"][name])
+
+    wait_for(called)
+    client("stepfunctions").stop_execution(executionArn=execution)
+    before = -1
+    while before != (before := called()):
+        time.sleep(0.5)
+
+    assert (called() < items) == plugged
+    described = client("stepfunctions").describe_execution(executionArn=execution)
+    assert described["status"] == "ABORTED"
+
+
+def test_batch_delete_of_versions_needs_its_own_permission(client: Client, plugged: bool) -> None:
+    client("s3").create_bucket(Bucket="versions")
+    client("s3").put_bucket_versioning(
+        Bucket="versions", VersioningConfiguration={"Status": "Enabled"}
+    )
+    version = client("s3").put_object(Bucket="versions", Key="a", Body=b"a")["VersionId"]
+    role = create_role(client, "versions", ["s3:DeleteObject"])
+    session = client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    denied = boto3.client(
+        "s3",
+        endpoint_url=client("s3").meta.endpoint_url,
+        region_name=REGION,
+        aws_access_key_id=session["AccessKeyId"],
+        aws_secret_access_key=session["SecretAccessKey"],
+        aws_session_token=session["SessionToken"],
+    )
+    objects = {"Objects": [{"Key": "a", "VersionId": version}]}
+
+    answer = denied.delete_objects(Bucket="versions", Delete=objects)
+
+    assert [error["Code"] for error in answer.get("Errors", [])] == ["AccessDenied"] * plugged
+
+
 def test_role_may_ask_for_the_source_account(client: Client, plugged: bool) -> None:
     account = client("sts").get_caller_identity()["Account"]
     guarded = {

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 import redshift_connector
 
-from tests.pipeline.conftest import WEEK, Pipeline
+from tests.deployed_pipeline import WEEK, Pipeline
 
 QUERY = "select sum(flights) from mart.daily_route_performance"
 FLIGHTS = WEEK[0].read_bytes().count(b"\n") - 1

@@ -17,7 +17,7 @@ from local import deploy
 from local.cloud import LaptopCloud
 from local.stack import Stack
 from local.warehouse import WarehouseError
-from tests.pipeline.conftest import WEEK, Pipeline
+from tests.deployed_pipeline import WEEK, Pipeline
 
 STACK_NAME = "second-pipeline"
 DELETE_TIMEOUT_SECONDS = 20

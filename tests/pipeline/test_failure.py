@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.pipeline.conftest import WEEK, Pipeline
+from tests.deployed_pipeline import WEEK, Pipeline
 
 DAY = WEEK[0].read_bytes()
 HEADER, _, ROWS = DAY.partition(b"\n")

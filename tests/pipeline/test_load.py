@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.pipeline.conftest import WEEK, Pipeline
+from tests.deployed_pipeline import WEEK, Pipeline
 
 VIEW = """
     select flight_date, carrier, origin, destination, flights, cancelled, delayed_departures,

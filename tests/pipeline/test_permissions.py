@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.conftest import WEEK, Pipeline
+from tests.deployed_pipeline import WEEK, Pipeline
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def failed_state(pipeline: Pipeline, execution: dict[str, Any]) -> str:
         ("FollowLoad", "redshift-data:DescribeStatement", "DescribeLoad"),
         ("FollowLoad", "redshift-data:GetStatementResult", "FetchLoadResult"),
         ("ArchiveFiles", "s3:PutObject", "ArchiveFiles"),
-        ("PinRawFiles", "s3:DeleteObjectVersion", "IsRawDeleted"),
+        ("PinRawFiles", "s3:DeleteObjectVersion", "DeleteRaw"),
         ("KeepPartitions", "glue:DeletePartition", "DropPartition"),
     ],
 )
@@ -78,7 +78,7 @@ def test_load_fails_at_the_task_that_lacks_its_permission(
     assert failed_state(pipeline, execution) == state
     [mail] = pipeline.mails("Support")
     assert "raw/flights/day.csv" in mail.message
-    is_announced = state in ("IsRawDeleted", "DropPartition")
+    is_announced = state in ("DeleteRaw", "DropPartition")
     assert len(pipeline.mails("Business")) == is_announced
 
 

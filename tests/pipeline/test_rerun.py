@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.conftest import WEEK, Pipeline
+from tests.deployed_pipeline import WEEK, Pipeline
 
 COUNT = "select sum(flights) from mart.daily_route_performance"
 FLIGHTS = WEEK[0].read_bytes().count(b"\n") - 1
@@ -164,19 +164,12 @@ def wait_until_running(pipeline: Pipeline) -> None:
 def test_older_version_that_comes_late_is_superseded(pipeline: Pipeline) -> None:
     pipeline.pause()
     pipeline.upload("raw/flights/day.csv", WEEK[1])
-    messages = pipeline.stack.sqs.receive_message(
-        QueueUrl=pipeline.stack.outputs["IngestQueueUrl"], MaxNumberOfMessages=10
-    )["Messages"]
-    [held_back] = messages
-    pipeline.stack.sqs.delete_message(
-        QueueUrl=pipeline.stack.outputs["IngestQueueUrl"],
-        ReceiptHandle=held_back["ReceiptHandle"],
-    )
+    [held_back] = pipeline.take_notifications()
     pipeline.resume()
     pipeline.load(("raw/flights/day.csv", WEEK[0]))
 
     pipeline.stack.sqs.send_message(
-        QueueUrl=pipeline.stack.outputs["IngestQueueUrl"], MessageBody=held_back["Body"]
+        QueueUrl=pipeline.stack.outputs["IngestQueueUrl"], MessageBody=held_back
     )
     [late] = pipeline.next_loads()
 

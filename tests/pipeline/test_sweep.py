@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.pipeline.conftest import WEEK, Pipeline
+from tests.deployed_pipeline import WEEK, Pipeline
 
 COUNT = "select coalesce(sum(flights), 0) from mart.daily_route_performance"
 FLIGHTS = WEEK[0].read_bytes().count(b"\n") - 1
@@ -37,7 +37,7 @@ def test_file_whose_notification_was_lost_is_loaded(pipeline: Pipeline) -> None:
     key = "raw/flights/späti +1/_day 100% (1).csv"
     with paused(pipeline):
         version = pipeline.upload(key, WEEK[0])
-        assert pipeline.lose_notifications() == 1
+        assert len(pipeline.take_notifications()) == 1
     assert pipeline.sweep(waiting_minutes=1)["requeued_files"] == 0
 
     assert pipeline.sweep()["requeued_files"] == 1
@@ -56,7 +56,7 @@ def test_lost_versions_of_one_key_are_loaded_or_superseded(pipeline: Pipeline) -
         # A listing tells times apart by the second.
         time.sleep(1.1)
         pipeline.upload("raw/flights/day.csv", WEEK[0])
-        assert pipeline.lose_notifications() == 2
+        assert len(pipeline.take_notifications()) == 2
 
     assert pipeline.sweep()["requeued_files"] == 2
     pipeline.next_loads()
@@ -76,7 +76,7 @@ def test_file_that_was_deleted_before_it_was_loaded_counts(pipeline: Pipeline) -
         pipeline.stack.s3.delete_object(
             Bucket=pipeline.stack.outputs["RawBucketName"], Key="raw/flights/day.csv"
         )
-        pipeline.lose_notifications()
+        pipeline.take_notifications()
     pipeline.sweep()
     pipeline.next_loads()
 

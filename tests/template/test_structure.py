@@ -105,6 +105,7 @@ def test_outputs_that_others_rely_on() -> None:
         "StartLoadsFunctionName",
         "SweepFunctionName",
         "LoadStateMachineArn",
+        "AbandonedLoadStateMachineArn",
         "BusinessTopicArn",
         "SupportTopicArn",
         "WorkgroupName",

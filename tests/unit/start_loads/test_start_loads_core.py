@@ -378,6 +378,58 @@ def test_malformed_given_file_is_refused(
         core.read_load(given(upload(**changes)))
 
 
+@pytest.mark.parametrize("name", ["version_id", "etag", "sequencer"])
+def test_given_file_lacks_no_field_that_names_it(upload: Upload, name: str) -> None:
+    load = given(upload())
+    del load["files"][0][name]
+
+    with pytest.raises(core.MalformedEventError, match=f"{name} is missing"):
+        core.read_load(load)
+
+
+@pytest.mark.parametrize("value", [0, False, None, []])
+@pytest.mark.parametrize("name", ["version_id", "etag", "sequencer"])
+def test_given_file_is_named_by_texts_alone(upload: Upload, name: str, value: object) -> None:
+    load = given(upload())
+    load["files"][0][name] = value
+
+    with pytest.raises(core.MalformedEventError, match=f"{name} is not a text"):
+        core.read_load(load)
+
+
+def test_message_of_loads_and_records_is_refused(upload: Upload, record: Record) -> None:
+    with pytest.raises(core.MalformedEventError, match="both"):
+        core.Intake().add("m", {"loads": [given(upload())], "Records": [record()]})
+
+
+def test_messages_of_a_load_are_those_that_asked_for_it(upload: Upload, record: Record) -> None:
+    notified = record("raw/flights/b.csv")
+    a, b = upload("raw/flights/a.csv"), core.read_record(notified)
+    assert isinstance(b, core.UploadedFile)
+    intake = core.Intake()
+    intake.add("m0", {"loads": [given(a, b)]})
+    intake.add("m1", {"loads": [given(a)]})
+    intake.add("m2", {"Records": [notified]})
+    intake.add("m3", {"loads": [given(b)]})
+
+    by_keys = {
+        "".join(sorted(file.key[-5] for file in load.files)): intake.messages_of(load)
+        for load in intake.loads()
+    }
+
+    assert by_keys == {"ab": {"m0"}, "a": {"m1"}, "b": {"m2", "m3"}}
+
+
+def test_record_of_a_version_that_has_a_sequencer_counts_before_one_without(
+    upload: Upload,
+) -> None:
+    listed = upload(sequencer="", uploaded_at="2013-01-02T03:59:59.000Z")
+
+    for order in ([upload(), listed], [listed, upload()]):
+        [load] = core.plan_loads(order)
+        assert load.files == (upload(),)
+
+
 def test_given_load_that_could_not_have_been_made_is_refused(upload: Upload) -> None:
     too_many = [upload(version_id=f"v{number}") for number in range(101)]
 

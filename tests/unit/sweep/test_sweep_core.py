@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,13 @@ from sweep import core
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LIMITS = core.Limits.at(NOW, {"waiting_minutes": 30, "leftover_minutes": 60})
-LOAD_ID = "flights-" + "0123456789ab" * 2
+FILES = tuple(
+    start_loads.UploadedFile("b", f"raw/flights/{n}.csv", "v", "e", "00", 1, "2026-11-24T10:00:00Z")
+    for n in range(2)
+)
+[LOAD] = start_loads.plan_loads(FILES)
+LOAD_ID = LOAD.load_id
+FILE_IDS = {file.file_id for file in FILES}
 
 
 def version(key: str = "raw/flights/day.csv", **changes: Any) -> dict[str, Any]:
@@ -28,7 +35,7 @@ def execution(status: str, name: str = LOAD_ID, **changes: Any) -> dict[str, Any
         "executionArn": f"arn:{name}",
         "status": status,
         "stopDate": NOW - timedelta(hours=1),
-        "input": json.dumps({"files": [{"file_id": "f1"}, {"file_id": "f2"}]}),
+        "input": LOAD.to_input(),
     } | changes
 
 
@@ -84,10 +91,8 @@ def test_verdict(ended: dict[str, Any], held: bool) -> None:
     assert verdicts.wants(ended)
     verdicts.add(ended)
 
-    assert verdicts.held == ({"f1", "f2"} if held else set())
-    assert verdicts.interrupted == (
-        {} if held else {"f1": f"arn:{LOAD_ID}", "f2": f"arn:{LOAD_ID}"}
-    )
+    assert verdicts.held == (FILE_IDS if held else set())
+    assert verdicts.interrupted == ({} if held else dict.fromkeys(FILE_IDS, f"arn:{LOAD_ID}"))
 
 
 def test_newest_load_of_a_file_decides() -> None:
@@ -137,13 +142,23 @@ def test_messages_stay_within_what_sqs_takes() -> None:
     assert len(messages) > 3
 
 
-def test_load_message_is_the_load_it_was() -> None:
-    file = start_loads.UploadedFile("b", "raw/flights/日.csv", "v", "e", "", 1, "2026-11-24T11:00Z")
-    [load] = start_loads.plan_loads([file])
-    intake = start_loads.Intake()
-    intake.add("m", json.loads(core.load_message(load.to_input())))
+@pytest.mark.parametrize("letter", ["x", "ä", "日", "\U0001f6eb", "\uffff", "\x01", '"'])
+def test_message_of_the_fullest_load_is_the_load_it_was_and_fits(letter: str) -> None:
+    name = letter * (1_000 // len(letter.encode()))
+    for names in (name, name[:20], ""):
+        [load, *_] = start_loads.plan_loads(
+            replace(
+                FILES[0], key=f"raw/flights/{n:03}{names}", uploaded_at="2026-11-24T10:00:00.000Z"
+            )
+            for n in range(100)
+        )
 
-    assert [again.load_id for again in intake.loads()] == [load.load_id]
+        body = core.load_message(load)
+
+        assert start_loads.read_loads(json.loads(body)) == [load]
+        # SQS refuses some characters that keys may hold.
+        assert body.isascii()
+        assert len(body) <= 262_144
 
 
 @pytest.mark.parametrize(
@@ -176,9 +191,11 @@ def test_leftover(run: dict[str, Any] | None, made_at: datetime, expected: bool)
 
 
 def test_minutes_of_the_event_take_the_place_of_the_settings() -> None:
-    assert core.read_minutes({"waiting_minutes": 0, "detail": {}}, {"waiting_minutes": 30}) == {
-        "waiting_minutes": 0
-    }
+    defaults = {"waiting_minutes": 30, "leftover_minutes": 60}
+
+    assert core.read_minutes({}, defaults) == defaults
+    assert core.read_minutes({"waiting_minutes": 0}, defaults) == defaults | {"waiting_minutes": 0}
+    assert core.read_minutes({"detail-type": "Scheduled Event", "detail": {}}, defaults) == defaults
 
 
 @pytest.mark.parametrize("value", [-1, "0", None, True])

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from start_loads.core import UploadedFile
+from start_loads.core import UploadedFile, plan_loads, read_loads
 from sweep import core, handler
 
 EVENTS = Path(__file__).parents[3] / "events" / "sweep"
@@ -158,7 +158,7 @@ def test_interrupted_load_of_many_files_is_sent_once(world: World) -> None:
         core.waiting_file("raw-bucket", version, core.Limits(now, now))
         for version in world._versions()
     ]
-    document = json.dumps({"files": [{"file_id": file.file_id} for file in files if file]})
+    [load] = plan_loads(file for file in files if file)
     world.executions = [
         {
             "name": "flights-" + "0" * 24,
@@ -166,14 +166,14 @@ def test_interrupted_load_of_many_files_is_sent_once(world: World) -> None:
             "status": "ABORTED",
             "startDate": LONG_AGO,
             "stopDate": LONG_AGO,
-            "input": document,
+            "input": load.to_input(),
         }
     ]
 
     outcome = sweep(world)
 
     assert (outcome["requeued_files"], outcome["requeued_loads"]) == (0, 1)
-    assert [json.loads(body) for body in world.bodies] == [{"loads": [json.loads(document)]}]
+    assert [read_loads(json.loads(body)) for body in world.bodies] == [[load]]
 
 
 def test_executions_older_than_the_oldest_file_are_not_looked_at(world: World) -> None:
@@ -184,6 +184,7 @@ def test_executions_older_than_the_oldest_file_are_not_looked_at(world: World) -
             "executionArn": f"arn{number}",
             "status": "FAILED",
             "startDate": LONG_AGO - timedelta(hours=1),
+            "stopDate": LONG_AGO - timedelta(hours=1),
         }
         for number in range(3)
     ]

@@ -2,17 +2,15 @@
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
 from local.stack import Stack
 
-WEEK = sorted((Path(__file__).parents[2] / "examples" / "flights").glob("flights_*.csv"))
+WEEK = sorted((Path(__file__).parents[1] / "examples" / "flights").glob("flights_*.csv"))
 LOAD_TIMEOUT_SECONDS = 40
 POLL_SECONDS = 0.1
 
@@ -115,17 +113,24 @@ class Pipeline:
         [mapping] = client.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
         client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=is_on)
 
-    def lose_notifications(self) -> int:
-        """Take all messages out of the paused queue; answers how many."""
+    def take_notifications(self) -> list[str]:
+        """Take the messages of S3 out of the paused queue; those of the machine stay."""
         url = self.stack.outputs["IngestQueueUrl"]
-        lost = 0
+        taken, kept = [], []
         while messages := self.stack.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get(
             "Messages"
         ):
             for message in messages:
+                if "loads" in json.loads(message["Body"]):
+                    kept.append(message["ReceiptHandle"])
+                    continue
+                taken.append(message["Body"])
                 self.stack.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-                lost += 1
-        return lost
+        for handle in kept:
+            self.stack.sqs.change_message_visibility(
+                QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0
+            )
+        return taken
 
     def sweep(self, waiting_minutes: float = 0, leftover_minutes: float = 0) -> dict[str, Any]:
         """Run the deployed sweeper now, and return what it says it did."""
@@ -221,14 +226,3 @@ class Pipeline:
         )
         self.stack.cloud.client("sns").subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=arn)
         return url
-
-
-@pytest.fixture(scope="session")
-def deployed(deployed_stack: Stack) -> Pipeline:
-    return Pipeline(deployed_stack)
-
-
-@pytest.fixture
-def pipeline(deployed: Pipeline) -> Iterator[Pipeline]:
-    yield deployed
-    deployed.empty()
