@@ -53,7 +53,7 @@ class Program:
         """Signal the program; return its exit code, and what it started that still runs."""
         before = self.descendants()
         self.process.send_signal(number)
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=90)
         return self.process.returncode, {pid for pid in before if is_running(pid)}
 
 
