@@ -47,7 +47,7 @@ class Client:
         return self.wait(self.submit(sql, **request))
 
     def wait(self, statement_id: str) -> Any:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             described = self.succeed("DescribeStatement", Id=statement_id)
             if described["Status"] in ("FINISHED", "FAILED", "ABORTED"):

@@ -264,10 +264,10 @@ def test_a_damaged_file_fails_the_statement_and_names_it(
 ) -> None:
     aws.add("r1", "a.csv.gz", gzip.compress(b"1,2\n" * 500_000)[:-8] + b"damaged!")
     sql = 'select count("$path") from lake.flights'
-    assert (
-        "S3 Query Exception (Fetch). Task failed due to an internal error. Error occured during "
-        "scanning of s3://raw/staging/run_id=r1/a.csv.gz: incorrect data check"
-    ) in failure(warehouse, sql)
+    message = failure(warehouse, sql)
+    assert "Spectrum Scan Error. File 's3://raw/staging/run_id=r1/a.csv.gz' cannot be" in message
+    assert "incorrect data check" in message
+    assert "code: 15007" in message
     assert "$size" in failure(warehouse, "select count(*) from lake.flights where run_id = 'r1'")
 
 
