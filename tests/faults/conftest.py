@@ -1,29 +1,12 @@
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests import datasets
-from tests.deployed_pipeline import Pipeline
-from tests.faults.inject import Injector
-from tests.faults.world import World
+from local.cloud import LaptopCloud
+from tests.faults.laboratory import Laboratory
 
 
 @pytest.fixture(scope="session")
-def with_readings(deployed: Pipeline) -> Pipeline:
-    """The deployed system, with the tests' own dataset in it."""
-    datasets.install(deployed.stack, "readings")
-    return deployed
-
-
-@pytest.fixture
-def world(with_readings: Pipeline) -> Iterator[World]:
-    with_readings.empty()
-    yield World(with_readings)
-    with_readings.empty()
-
-
-@pytest.fixture
-def injector(world: World) -> Iterator[Injector]:
-    injector = Injector(world.pipeline.stack)
-    yield injector
-    injector.stop()
+def laboratory(cloud: LaptopCloud, build_folder: Path) -> Laboratory:
+    """Shared by all tests of this folder: each leaves it quiet, and without violations."""
+    return Laboratory.deploy(cloud, build_folder)

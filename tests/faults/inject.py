@@ -1,151 +1,170 @@
-"""Faults at the laptop cloud's dispatch of a state machine's calls. The product is not touched."""
+"""Faults at the edge between the state machines and the services they call.
 
-import json
-import re
+Errors carry the codes and texts of the services, and reach the state machine under the names that
+Step Functions makes of them (`local.sdk_tasks.service_error`).
+"""
+
 import threading
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-from local.sdk_tasks import TaskCall, TaskError
-from local.stack import Stack
+from local.cloud import LaptopCloud
+from local.sdk_tasks import TaskAnswer, TaskCall, TaskError, service_error
 
-FAULTS = ("throttled twice", "failing", "denied", "answer lost", "aborted")
-CELL = re.compile(r"cell-\d{3}")
+REQUEST_ID = "00000000-0000-4000-8000-000000000000"
 
-# As Step Functions names and words what each service answers. S3's errors have no names of their
-# own there.
-THROTTLED = {
-    "glue": ("Glue.ThrottlingException", "Rate exceeded (Service: Glue, Status Code: 400)"),
-    "redshiftdata": (
-        "RedshiftData.ThrottlingException",
-        "Rate exceeded (Service: RedshiftData, Status Code: 400)",
-    ),
-    "s3": (
-        "S3.S3Exception",
-        "Please reduce your request rate. (Service: S3, Status Code: 503)",
-    ),
-    "sfn": ("Sfn.SfnException", "Rate exceeded (Service: Sfn, Status Code: 400)"),
-    "sns": ("Sns.ThrottledException", "Rate exceeded (Service: Sns, Status Code: 400)"),
-    "sqs": ("Sqs.RequestThrottledException", "Request is throttled. (Service: Sqs)"),
+
+class Kind(StrEnum):
+    """What goes wrong with a task's call."""
+
+    THROTTLED = "throttled twice, then fine"
+    FAILING = "always failing"
+    DENIED = "access denied"
+    ANSWER_LOST = "took effect, answer lost"
+    ABORTED = "aborted right after the call"
+
+
+# How often a fault strikes; for ever where nothing is said.
+TIMES = {Kind.THROTTLED: 2, Kind.ANSWER_LOST: 1, Kind.ABORTED: 1}
+
+Wording = tuple[str, str, int]
+
+THROTTLED: dict[str, Wording] = {
+    "glue": ("ThrottlingException", "Rate exceeded", 400),
+    "redshiftdata": ("ThrottlingException", "Rate exceeded", 400),
+    "s3": ("SlowDown", "Please reduce your request rate.", 503),
+    "sfn": ("ThrottlingException", "Rate exceeded", 400),
+    "sns": ("Throttled", "Rate exceeded", 429),
+    "sqs": ("RequestThrottled", "Request is throttled.", 403),
 }
-FAILING = {
-    "glue": ("Glue.InternalServiceException", "Internal (Service: Glue, Status Code: 500)"),
+FAILING: dict[str, Wording] = {
+    "glue": ("InternalServiceException", "An internal service error occurred.", 500),
     "redshiftdata": (
-        "RedshiftData.InternalServerException",
-        "Internal (Service: RedshiftData, Status Code: 500)",
+        "InternalServerException",
+        "The request processing has failed because of an unknown error, exception or failure.",
+        500,
     ),
-    "s3": ("S3.S3Exception", "We encountered an internal error. (Service: S3, Status Code: 500)"),
-    "sfn": ("Sfn.SfnException", "Internal (Service: Sfn, Status Code: 500)"),
-    "sns": ("Sns.InternalErrorException", "Internal (Service: Sns, Status Code: 500)"),
-    "sqs": ("Sqs.SqsException", "Internal (Service: Sqs, Status Code: 500)"),
+    "s3": ("InternalError", "We encountered an internal error. Please try again.", 500),
+    "sfn": ("InternalFailure", "The request processing has failed.", 500),
+    "sns": ("InternalError", "An internal error occurred.", 500),
+    "sqs": ("InternalError", "We encountered an internal error. Please try again.", 500),
 }
-DENIED = {
-    "glue": ("Glue.AccessDeniedException", "User is not authorized to perform: glue:*"),
+DENIED: dict[str, Wording] = {
+    "glue": ("AccessDeniedException", "{caller} is not authorized to perform: {action}", 400),
     "redshiftdata": (
-        "RedshiftData.AccessDeniedException",
-        "User is not authorized to perform: redshift-data:*",
+        "AccessDeniedException",
+        "{caller} is not authorized to perform: {action} on resource: *",
+        400,
     ),
-    "s3": ("S3.S3Exception", "Access Denied (Service: S3, Status Code: 403)"),
-    "sfn": ("Sfn.SfnException", "User is not authorized to perform: states:* (Status Code: 400)"),
-    "sns": ("Sns.AuthorizationErrorException", "User is not authorized to perform: SNS:Publish"),
-    "sqs": ("Sqs.SqsException", "Access to the resource is denied. (Status Code: 403)"),
+    "s3": ("AccessDenied", "Access Denied", 403),
+    "sfn": ("AccessDeniedException", "{caller} is not authorized to perform: {action}", 400),
+    "sns": ("AuthorizationError", "{caller} is not authorized to perform: {action}", 403),
+    "sqs": ("AccessDenied", "{caller} is not authorized to perform: {action}", 403),
+}
+IAM_ACTIONS = {
+    "redshiftdata": "redshift-data",
+    "sfn": "states",
+    "sns": "SNS",
 }
 
 
 @dataclass
-class Injector:
-    """Puts a fault on one task of one cell; `stop` ends them all.
+class Fault:
+    """A fault of a task, and how often it has struck.
 
-    A cell's files have its name in their keys, so that its loads and whatever looks after them are
-    told from those of the cells that run beside it. `planned` says which task of a cell has which
-    fault; `injected` counts.
+    `runs` is the beginning of the names of the load executions that it is about, or for the machine
+    that looks after loads, of those that it looks after.
     """
 
-    stack: Stack
-    planned: dict[tuple[str, str], str] = field(default_factory=dict)
-    injected: Counter[str] = field(default_factory=Counter)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _is_on: bool = True
+    machine: str
+    state: str
+    kind: Kind
+    runs: str
+    strikes: int = 0
 
-    def __post_init__(self) -> None:
-        self.cell_of = cache(self._cell_of)
-        self.stack.cloud.before_call.append(self.before)
-        self.stack.cloud.after_call.append(self.after)
+    def takes_turn(self) -> bool:
+        """Whether it is to strike once more, and takes note."""
+        if self.strikes == TIMES.get(self.kind):
+            return False
+        self.strikes += 1
+        return True
 
-    def stop(self) -> None:
-        """No more faults."""
-        self._is_on = False
-        for hooks, hook in (
-            (self.stack.cloud.before_call, self.before),
-            (self.stack.cloud.after_call, self.after),
-        ):
-            if hook in hooks:
-                hooks.remove(hook)
 
-    def before(self, call: TaskCall) -> None:
-        """Fail instead of the call."""
-        cell, fault = self._fault(call)
-        if fault == "throttled twice" and self._count(cell, at_most=2):
-            raise TaskError(*THROTTLED[call.service])
-        if fault == "failing" and self._count(cell):
-            raise TaskError(*FAILING[call.service])
-        if fault == "denied" and self._count(cell):
-            raise TaskError(*DENIED[call.service])
+class Injector:
+    """Strikes at the calls of a cloud's state machines, while `active`."""
 
-    def after(self, call: TaskCall) -> None:
-        """Fail once the call has taken effect."""
-        cell, fault = self._fault(call)
-        if fault == "answer lost" and self._count(cell):
-            raise TaskError("States.Timeout", "")
-        if fault == "aborted" and self._count(cell, at_most=1):
-            self.stack.step_functions.stop_execution(executionArn=call.execution)
+    def __init__(self, cloud: LaptopCloud) -> None:
+        self._cloud = cloud
+        self._lock = threading.Lock()
+        self._faults: dict[tuple[str, str], list[Fault]] = {}
+        self._looked_after: dict[str, str] = {}
+        # Reads the services' models: not while many threads wait for it.
+        service_error("s3", "InternalError", "", 500)
 
-    def _count(self, cell: str, at_most: float = float("inf")) -> bool:
-        """Whether the fault is still due; counts it if so."""
+    @contextmanager
+    def active(self) -> Iterator["Injector"]:
+        self._cloud.before_call.append(self._before)
+        self._cloud.after_call.append(self._after)
+        try:
+            yield self
+        finally:
+            self._cloud.before_call.remove(self._before)
+            self._cloud.after_call.remove(self._after)
+
+    def add(self, fault: Fault) -> None:
+        self._faults.setdefault((fault.machine, fault.state), []).append(fault)
+
+    def _before(self, call: TaskCall) -> None:
+        fault = self._striking(call, lambda kind: kind not in (Kind.ANSWER_LOST, Kind.ABORTED))
+        if fault:
+            raise failure(fault.kind, call)
+
+    def _after(self, call: TaskCall) -> None:
+        fault = self._striking(call, lambda kind: kind in (Kind.ANSWER_LOST, Kind.ABORTED))
+        if fault is None:
+            return
+        if fault.kind is Kind.ANSWER_LOST:
+            raise TaskError("States.Timeout", "Task timed out")
+        self._cloud.client("stepfunctions").stop_execution(executionArn=call.execution)
+
+    def _striking(self, call: TaskCall, is_its_turn: Callable[[Kind], bool]) -> Fault | None:
+        machine, run_id = self._whereabouts(call)
         with self._lock:
-            is_due = self.injected[cell] < at_most
-            self.injected[cell] += is_due
-        return is_due
+            for fault in self._faults.get((machine, call.state), []):
+                concerned = is_its_turn(fault.kind) and run_id.startswith(fault.runs)
+                if concerned and fault.takes_turn():
+                    return fault
+        return None
 
-    def _fault(self, call: TaskCall) -> tuple[str, str]:
-        if not self._is_on:
-            return "", ""
-        cell = self.cell_of(call.execution)
-        return cell, self.planned.get((cell, task_id(call)), "")
-
-    def _cell_of(self, execution_arn: str) -> str:
-        """The cell of a load, or of the load that an execution looks after."""
-        described = self.stack.step_functions.describe_execution(executionArn=execution_arn)
-        document = json.loads(described["input"])
-        if "detail" in document:
-            return self.cell_of(document["detail"]["executionArn"])
-        found = CELL.search(document["files"][0]["key"])
-        return found[0] if found else ""
-
-    cell_of: Callable[[str], str] = field(init=False)
+    def _whereabouts(self, call: TaskCall) -> tuple[str, str]:
+        """The machine, by its file's stem, and the load execution's name that a call is about."""
+        *_, machine, run_id = call.execution.split(":")
+        if not machine.endswith("-abandoned-load"):
+            return "load", run_id
+        if call.action == "describeExecution":
+            self._looked_after[call.execution] = call.parameters["ExecutionArn"].split(":")[-1]
+        return "abandoned_load", self._looked_after.get(call.execution, "")
 
 
-def task_id(call: TaskCall) -> str:
-    """`<machine>-<state>`, the machine by the name of its definition's file."""
-    machine = "abandoned_load" if "-abandoned-load:" in call.execution else "load"
-    return f"{machine}-{call.state}"
+def failure(kind: Kind, call: TaskCall) -> Exception:
+    """What a hook raises so that a call fails in this way."""
+    if call.action == "deleteObjects" and kind is not Kind.THROTTLED:
+        return TaskAnswer({"Errors": list(_errors_by_object(kind, call))})
+    wordings = {Kind.THROTTLED: THROTTLED, Kind.FAILING: FAILING, Kind.DENIED: DENIED}
+    code, text, status = wordings[kind][call.service]
+    action = call.action[0].upper() + call.action[1:]
+    message = text.format(
+        caller=f"User: {call.role}",
+        action=f"{IAM_ACTIONS.get(call.service, call.service)}:{action}",
+    )
+    return service_error(call.service, code, message, status, REQUEST_ID)
 
 
-def tasks(definitions: dict[str, Any]) -> list[str]:
-    """Every task of every machine, those inside of Maps too, as `task_id` names them."""
-
-    def walk(states: dict[str, Any]) -> list[str]:
-        return [
-            found
-            for name, state in states.items()
-            for found in (
-                walk(state["ItemProcessor"]["States"])
-                if "ItemProcessor" in state
-                else [name] * (state["Type"] == "Task")
-            )
-        ]
-
-    return [f"{machine}-{name}" for machine, d in definitions.items() for name in walk(d["States"])]
+def _errors_by_object(kind: Kind, call: TaskCall) -> Iterator[dict[str, Any]]:
+    """S3 answers DeleteObjects with 200 and an error for each object."""
+    code, message, _ = (FAILING if kind is Kind.FAILING else DENIED)["s3"]
+    for item in call.parameters["Delete"]["Objects"]:
+        yield {**item, "Code": code, "Message": message}

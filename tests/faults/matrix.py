@@ -1,218 +1,338 @@
-"""Every task of every machine under every fault: cells made of the definitions themselves."""
+"""The fault matrix: each task of each state machine, and each kind of fault of its call.
 
-import json
+The cells come from the definitions, so a new task has its cells without anyone remembering. A task
+that a good file's load does not pass needs a scenario that leads to it.
+"""
+
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import yaml
-from start_loads import core
+from start_loads.core import Load, plan_loads
 
-from tests.faults.inject import FAULTS, Injector, tasks
-from tests.faults.world import Version, World
+from tests.faults.datasets import FLIGHTS, READINGS, Dataset
+from tests.faults.inject import Fault, Injector, Kind
+from tests.faults.invariants import Version, World
+from tests.faults.laboratory import Laboratory
+from tests.faults.observed import Execution, Observer
+from tests.faults.operation import wait_until
 
-MACHINES = {
-    path.name.removesuffix(".asl.yaml"): yaml.safe_load(path.read_text())
-    for path in sorted((Path(__file__).parents[2] / "statemachine").glob("*.asl.yaml"))
-}
-TASKS = tasks(MACHINES)
+DEFINITIONS = Path(__file__).parents[2] / "statemachine"
+# More at once would take each other's time, and the warehouse has 100 sessions.
+AT_ONCE = 24
+STRIKE_SECONDS = 20.0
+# What follows a strike (retries, cancelling) takes less, at the scale of the tests' waits.
+AFTERMATH_SECONDS = 1.5
+POLL_SECONDS = 0.2
+DEADLINE = ("60 * 60000", "0.01 * 60000")
 
-AT_ONCE = 12
-DEADLINE_MINUTES = 0.02
 
-# How a load comes to a task that a good file does not lead to. "held" loads wait for the dataset's
-# lock, so that their statement is still running when they are late or stopped.
+class Scenario(StrEnum):
+    """What leads an execution to a task."""
+
+    GOOD = "a good file"
+    BAD = "a bad file"
+    MIXED = "a good and a bad file"
+    REFUSED = "a bad file that was refused before"
+    SLOW = "a good file, whose load outlives its deadline"
+    ABANDONED = "a good file, whose load is aborted while its statement runs"
+
+
+USUAL = {"load": Scenario.GOOD, "abandoned_load": Scenario.ABANDONED}
 SCENARIOS = {
-    "load-CancelLoad": "late",
-    "load-SplitLoad": "one of two is bad",
-    "load-CopyToQuarantine": "bad",
-    "load-WriteReason": "bad",
-    "load-NotifySupport": "bad",
-    "load-FindReason": "bad, and refused before",
-    "abandoned_load-ReadExecution": "stopped",
-    "abandoned_load-FindStatements": "stopped",
-    "abandoned_load-CancelStatement": "stopped",
-    "abandoned_load-NotifySupport": "stopped",
+    ("load", "CancelLoad"): Scenario.SLOW,
+    ("load", "SplitLoad"): Scenario.MIXED,
+    ("load", "CopyToQuarantine"): Scenario.BAD,
+    ("load", "FindReason"): Scenario.REFUSED,
+    ("load", "WriteReason"): Scenario.BAD,
+    ("load", "NotifySupport"): Scenario.BAD,
 }
-HELD = ("late", "stopped")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Cell:
-    """One task under one fault, and what became of the load that met it."""
+    """A task, by its machine's file and its name, and what goes wrong with it."""
 
-    name: str
-    task: str
-    fault: str
-    run_id: str = ""
-    first_end: str = ""
-    healed_by: str = ""
-    injected: int = 0
+    machine: str
+    state: str
+    kind: Kind
 
     @property
-    def scenario(self) -> str:
-        return SCENARIOS.get(self.task, "good")
+    def scenario(self) -> Scenario:
+        return SCENARIOS.get((self.machine, self.state), USUAL[self.machine])
 
+    @property
+    def dataset(self) -> Dataset:
+        """One whose keys are replaced, or one that is appended to, by turns."""
+        return READINGS if list(Kind).index(self.kind) % 2 and not self.is_held_up else FLIGHTS
 
-def report(matrix: list[Cell]) -> str:
-    """The matrix as a table in Markdown, one row a cell."""
-    rows = [f"| {c.task} | {c.fault} | {c.first_end} | {c.healed_by} |" for c in matrix]
-    head = ["| Task | Fault | The load that met it | Healed by |", "| --- | --- | --- | --- |"]
-    return "\n".join([*head, *rows]) + "\n"
+    @property
+    def is_held_up(self) -> bool:
+        """Whether its load is to wait for its dataset's lock."""
+        return self.scenario in (Scenario.SLOW, Scenario.ABANDONED)
 
+    @property
+    def folder(self) -> str:
+        """Where its files are put: a key names its cell."""
+        return f"raw/{self.dataset.name}/{self.machine}/{self.state}/{self.kind.name.lower()}/"
 
-def cells() -> list[Cell]:
-    """The whole matrix, in the order of the definitions."""
-    pairs = [(task, fault) for task in TASKS for fault in FAULTS]
-    return [Cell(f"cell-{number:03}", *pair) for number, pair in enumerate(pairs)]
+    def __str__(self) -> str:
+        return f"{self.machine}: {self.state}: {self.kind}"
 
 
 @dataclass
-class Run:
-    """The matrix, on a deployed system whose queue is paused while loads are started one by one."""
+class Outcome:
+    """What became of a cell: `first`, as it was while the fault lasted, and what healed it."""
 
-    world: World
-    injector: Injector
+    first: str
+    healed_by: str
+    strikes: int
+    violations: list[str] = field(default_factory=list)
 
-    def run(self, matrix: list[Cell]) -> list[str]:
-        """Meet every fault, let the system heal, and answer the violations."""
-        pipeline = self.world.pipeline
-        pipeline.pause()
-        try:
-            with self._locked():
-                with self._short_deadline():
-                    self._meet([cell for cell in matrix if cell.scenario == "late"])
-                stopped = [cell for cell in matrix if cell.scenario == "stopped"]
-                self._start_all(stopped)
-                self._stop(stopped)
-                self._wait_for_injections(stopped)
-                self._wait_for_first_ends(stopped)
-            self._meet([cell for cell in matrix if cell.scenario not in HELD])
-            pipeline.take_notifications()
-        finally:
-            self.injector.stop()
-            pipeline.resume()
-        for cell in matrix:
-            cell.injected = self.injector.injected[cell.name]
-        self.world.settle()
-        self._tell_how_they_healed(matrix)
-        return self.world.violations()
 
-    def _meet(self, matrix: list[Cell]) -> None:
-        self._start_all(matrix)
-        self._wait_for_first_ends(matrix)
+def task_states(definition: Mapping[str, Any]) -> Iterator[str]:
+    """The names of all tasks, those of Map and Parallel states among them."""
+    for name, state in definition["States"].items():
+        if state["Type"] == "Task":
+            yield name
+        for inner in [state.get("ItemProcessor"), *state.get("Branches", [])]:
+            if inner:
+                yield from task_states(inner)
 
-    def _start_all(self, matrix: list[Cell]) -> None:
-        for cell in matrix:
-            while len(self._running()) >= AT_ONCE and cell.scenario not in HELD:
-                time.sleep(0.02)
-            self._start(cell)
 
-    def _start(self, cell: Cell) -> None:
-        """Upload the cell's files and start their load, as the function would that is paused."""
-        self.injector.planned[cell.name, cell.task] = cell.fault
-        number = int(cell.name.removeprefix("cell-"))
-        files = [self.world.put("readings", f"{cell.name}/a b+.csv", number, bad=self._bad(cell))]
-        if cell.scenario == "one of two is bad":
-            files.append(self.world.put("readings", f"{cell.name}/good.csv", number))
-        [load] = core.plan_loads(self._uploaded(version) for version in files)
-        attempts = 2 if cell.scenario == "bad, and refused before" else 1
-        for _, cell.run_id in zip(range(attempts), load.run_ids(), strict=False):
-            self.world.pipeline.stack.step_functions.start_execution(
-                stateMachineArn=self.world.pipeline.stack.outputs["LoadStateMachineArn"],
-                name=cell.run_id,
-                input=load.to_input(),
-            )
-            if attempts > 1:
-                self._wait_for_first_ends([cell])
+def all_cells() -> list[Cell]:
+    return [
+        Cell(path.name.removesuffix(".asl.yaml"), state, kind)
+        for path in sorted(DEFINITIONS.glob("*.asl.yaml"), reverse=True)
+        for state in task_states(yaml.safe_load(path.read_text()))
+        for kind in Kind
+    ]
 
-    @staticmethod
-    def _bad(cell: Cell) -> str:
-        return "no\nheader\n" if "bad" in cell.scenario else ""
 
-    def _uploaded(self, version: Version) -> core.UploadedFile:
-        return core.UploadedFile(
-            bucket=self.world.pipeline.stack.outputs["RawBucketName"],
-            key=version.key,
-            version_id=version.version_id,
-            etag=version.etag,
-            sequencer=f"{len(self.world.versions):018X}",
-            size=len(version.body),
-            uploaded_at=f"{version.uploaded_at:%Y-%m-%dT%H:%M:%S}.000Z",
+class Matrix:
+    """One run of the cells in a deployed stack, many at a time."""
+
+    def __init__(self, laboratory: Laboratory) -> None:
+        self._stack = laboratory.stack
+        self._world: World = laboratory.world
+        self._observer: Observer = laboratory.observer
+        self._operation = laboratory.operation
+        self._laboratory = laboratory
+        self._injector = Injector(laboratory.stack.cloud)
+        self._files: dict[Cell, list[Version]] = {}
+        self._loads: dict[Cell, Load] = {}
+        self._runs: dict[Cell, str] = {}
+        self._faults: dict[Cell, Fault] = {}
+        self._first: dict[Cell, str] = {}
+        self._traces: set[str] = set()
+
+    def run(self, cells: list[Cell]) -> dict[Cell, Outcome]:
+        """Let the faults strike, stop them, operate as usual, and see what holds."""
+        with self._operation.paused():
+            self._upload(cells)
+            with self._injector.active():
+                self._run_held_up([cell for cell in cells if cell.is_held_up])
+                self._run_others([cell for cell in cells if not cell.is_held_up])
+                self._wait_for_end()
+                self._note_first_outcomes(cells)
+        self._operation.settle()
+        return self._outcomes(cells)
+
+    # ---------------------------------------------------------------- before the faults
+
+    def _upload(self, cells: list[Cell]) -> None:
+        for number, cell in enumerate(cells):
+            self._files[cell] = [
+                self._world.put(cell.folder + name, body) for name, body in _files(cell, number)
+            ]
+        heard = self._operation.intercept(sum(map(len, self._files.values())))
+        uploads = {file.key: file for load in heard for file in load.files}
+        for cell, versions in self._files.items():
+            [load] = plan_loads(uploads[version.key] for version in versions)
+            self._loads[cell] = load
+            self._runs[cell] = load.load_id
+            if cell.scenario is Scenario.REFUSED:
+                self._runs[cell] = f"{load.load_id}-2"
+            fault = Fault(cell.machine, cell.state, cell.kind, runs=self._runs[cell])
+            self._faults[cell] = fault
+            self._injector.add(fault)
+
+    # ---------------------------------------------------------------- while they strike
+
+    def _run_held_up(self, cells: list[Cell]) -> None:
+        """Loads whose statement waits for its lock until all that is to strike has struck."""
+        slow = [cell for cell in cells if cell.scenario is Scenario.SLOW]
+        abandoned = [cell for cell in cells if cell.scenario is Scenario.ABANDONED]
+        with self._lock_held():
+            with self._short_deadline():
+                self._start(slow)
+                wait_until(lambda: self._are_under_way(slow), lambda: "slow loads have not begun")
+            self._start(abandoned)
+            self._abort_once_submitted(abandoned)
+            self._wait_for_strikes(cells)
+            wait_until(lambda: self._have_ended(slow), lambda: "slow loads have not ended")
+
+    def _run_others(self, cells: list[Cell]) -> None:
+        refused = [cell for cell in cells if cell.scenario is Scenario.REFUSED]
+        others = [cell for cell in cells if cell.scenario is not Scenario.REFUSED]
+        for cell in refused:
+            self._operation.start(self._loads[cell])
+        # What goes on failing takes longest. It is first, so that nothing waits for it at the end.
+        self._start_some_at_a_time(sorted(others, key=lambda cell: cell.kind is not Kind.FAILING))
+        firsts = {self._arn(self._loads[cell].load_id) for cell in refused}
+        wait_until(
+            lambda: not firsts & set(self._observer.running()), lambda: "files were not refused"
         )
+        self._start(refused)
 
-    def _stop(self, matrix: list[Cell]) -> None:
-        """Stop loads, once their statements wait for the lock."""
-        for cell in matrix:
-            while not self._has_statement(cell):
-                time.sleep(0.02)
-            self.world.pipeline.stack.step_functions.stop_execution(executionArn=self._arn(cell))
+    def _start_some_at_a_time(self, cells: list[Cell]) -> None:
+        waiting = list(cells)
+        while waiting:
+            room = max(0, AT_ONCE - len(self._observer.running()))
+            self._start(waiting[:room])
+            waiting = waiting[room:]
+            time.sleep(POLL_SECONDS)
 
-    def _has_statement(self, cell: Cell) -> bool:
-        history = self.world.pipeline.stack.step_functions.get_execution_history(
-            executionArn=self._arn(cell), maxResults=1000
-        )
-        return "DescribeLoad" in json.dumps(history["events"], default=str)
-
-    def _wait_for_first_ends(self, matrix: list[Cell]) -> None:
-        for cell in matrix:
-            while (ended := self._describe(cell))["status"] == "RUNNING":
-                time.sleep(0.02)
-            outcome = json.loads(ended.get("output") or "{}").get("status", "")
-            cell.first_end = ended.get("error") or outcome or ended["status"].lower()
-
-    def _wait_for_injections(self, matrix: list[Cell]) -> None:
-        """What looks after a stopped load starts after its end, and may keep trying for hours."""
-        deadline = time.monotonic() + 20
-        waiting = [cell for cell in matrix if not self.injector.injected[cell.name]]
-        while waiting and time.monotonic() < deadline:
-            time.sleep(0.05)
-            waiting = [cell for cell in waiting if not self.injector.injected[cell.name]]
-
-    def _tell_how_they_healed(self, matrix: list[Cell]) -> None:
-        by_cell: dict[str, list[dict[str, Any]]] = {}
-        for execution in self.world.executions():
-            cell = self.injector.cell_of(execution["executionArn"])
-            by_cell.setdefault(cell, []).append(execution)
-        for cell in matrix:
-            names = [execution["name"] for execution in by_cell[cell.name]]
-            later = by_cell[cell.name][names.index(cell.run_id) + 1 :]
-            kinds = set()
-            for execution in later:
-                is_attempt = execution["name"].startswith(f"{cell.run_id}-")
-                is_rerun = execution["name"] in self.world.reruns
-                kinds.add("rerun" if is_rerun else "sweep" if is_attempt else "halves")
-            cell.healed_by = ", ".join(sorted(kinds)) or "by itself"
-
-    def _running(self) -> list[dict[str, Any]]:
-        return [e for e in self.world.executions() if e["status"] == "RUNNING"]
-
-    def _describe(self, cell: Cell) -> dict[str, Any]:
-        return self.world.pipeline.describe(self._arn(cell))
-
-    def _arn(self, cell: Cell) -> str:
-        machine = self.world.pipeline.stack.outputs["LoadStateMachineArn"]
-        return f"{machine.replace(':stateMachine:', ':execution:')}:{cell.run_id}"
+    def _start(self, cells: list[Cell]) -> None:
+        for cell in cells:
+            self._operation.start(self._loads[cell], self._runs[cell])
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with self.world.pipeline.connect() as connection:
-            connection.execute("lock table etl.readings_lock")
+    def _lock_held(self) -> Iterator[None]:
+        user, password = self._stack.credentials("AdminSecretArn")
+        with self._stack.warehouse.connect(user, password) as connection:
+            connection.execute(f"lock table etl.{FLIGHTS.name}_lock".encode())
             yield
 
     @contextmanager
     def _short_deadline(self) -> Iterator[None]:
-        """Make loads late soon: the deployed template's least is a minute."""
-        states = self.world.pipeline.stack.step_functions
-        machine = {"stateMachineArn": self.world.pipeline.stack.outputs["LoadStateMachineArn"]}
-        definition = states.describe_state_machine(**machine)["definition"]
-        shorter = definition.replace("60 * 60000", f"{DEADLINE_MINUTES} * 60000")
+        """Executions that begin now have no time; those that have begun keep their definition."""
+        machine = {"stateMachineArn": self._stack.outputs["LoadStateMachineArn"]}
+        client = self._stack.step_functions
+        definition = client.describe_state_machine(**machine)["definition"]
+        shorter = definition.replace(*DEADLINE)
         assert shorter != definition
-        states.update_state_machine(**machine, definition=shorter)
+        client.update_state_machine(**machine, definition=shorter)
         try:
             yield
         finally:
-            states.update_state_machine(**machine, definition=definition)
+            client.update_state_machine(**machine, definition=definition)
+
+    def _abort_once_submitted(self, cells: list[Cell]) -> None:
+        waiting = {self._runs[cell] for cell in cells}
+
+        def abort_some() -> bool:
+            for run_id in waiting & set(self._observer.statements()):
+                self._stack.step_functions.stop_execution(executionArn=self._arn(run_id))
+                waiting.remove(run_id)
+            return not waiting
+
+        wait_until(abort_some, lambda: f"not submitted: {waiting}")
+
+    def _wait_for_strikes(self, cells: list[Cell]) -> None:
+        """Until each fault has struck for the last time that it can."""
+        deadline = time.monotonic() + STRIKE_SECONDS
+        while time.monotonic() < deadline and not all(self._faults[c].strikes for c in cells):
+            time.sleep(POLL_SECONDS)
+        time.sleep(AFTERMATH_SECONDS)
+
+    def _wait_for_end(self) -> None:
+        """Until all loads have ended, and what looks after them too, unless it keeps trying."""
+        machine = self._stack.outputs["LoadStateMachineArn"].rpartition(":")[2]
+        running: list[str] = []
+        since = time.monotonic()
+
+        def have_ended() -> bool:
+            nonlocal running, since
+            before, running = running, self._observer.running()
+            if running != before or any(f":{machine}:" in arn for arn in running):
+                since = time.monotonic()
+            return time.monotonic() - since > AFTERMATH_SECONDS
+
+        wait_until(have_ended, lambda: f"still running: {running}")
+
+    def _have_ended(self, cells: list[Cell]) -> bool:
+        running = set(self._observer.running())
+        return not any(self._arn(self._runs[cell]) in running for cell in cells)
+
+    def _are_under_way(self, cells: list[Cell]) -> bool:
+        client = self._stack.step_functions
+        arns = [self._arn(self._runs[cell]) for cell in cells]
+        return all(len(client.get_execution_history(executionArn=a)["events"]) > 1 for a in arns)
+
+    def _arn(self, run_id: str) -> str:
+        machine = self._stack.outputs["LoadStateMachineArn"]
+        return f"{machine.replace(':stateMachine:', ':execution:')}:{run_id}"
+
+    # ---------------------------------------------------------------- after them
+
+    def _note_first_outcomes(self, cells: list[Cell]) -> None:
+        runs = {execution.name: execution for execution in self._observer.executions()}
+        caretakers = self._caretakers()
+        for cell in cells:
+            run = runs[self._runs[cell]]
+            caretaker = caretakers.get(run.arn, "NOT STARTED")
+            self._first[cell] = _told(run) if cell.machine == "load" else caretaker.lower()
+        self._traces = {*self._observer.partitions(), *self._staged_runs()}
+
+    def _caretakers(self) -> dict[str, str]:
+        """The status of the execution that looks after a load's execution, by the latter's ARN."""
+        client = self._stack.step_functions
+        machine = self._stack.outputs["AbandonedLoadStateMachineArn"]
+        found = {}
+        for page in client.get_paginator("list_executions").paginate(stateMachineArn=machine):
+            for listed in page["executions"]:
+                execution = client.describe_execution(executionArn=listed["executionArn"])
+                arn = yaml.safe_load(execution["input"])["detail"]["executionArn"]
+                found[arn] = execution["status"]
+        return found
+
+    def _staged_runs(self) -> set[str]:
+        keys = self._stack.keys("RawBucketName", "staging/")
+        return {key.split("run_id=")[1].split("/")[0] for key in keys}
+
+    def _outcomes(self, cells: list[Cell]) -> dict[Cell, Outcome]:
+        seen = self._observer.look()
+        found = self._world.violations(seen)
+        return {
+            cell: Outcome(
+                first=self._first[cell],
+                healed_by=self._healed_by(cell, seen.executions),
+                strikes=self._faults[cell].strikes,
+                violations=[v for v in found if self._is_about(cell, v, seen.executions)],
+            )
+            for cell in cells
+        }
+
+    def _healed_by(self, cell: Cell, executions: tuple[Execution, ...]) -> str:
+        run_id, load_id = self._runs[cell], self._loads[cell].load_id
+        names = [execution.name for execution in executions if execution.load_id == load_id]
+        later = names[names.index(run_id) + 1 :]
+        ways = ["a rerun" if name in self._operation.reruns else "a sweep" for name in later]
+        if not ways and run_id in self._traces:
+            ways = ["a sweep, of its traces"]
+        return ", ".join(dict.fromkeys(ways))
+
+    def _is_about(self, cell: Cell, violation: str, executions: tuple[Execution, ...]) -> bool:
+        file_ids = {version.file_id for version in self._files[cell]}
+        names = {e.load_id for e in executions if e.file_ids & file_ids}
+        return any(name in violation for name in {cell.folder, *names, *file_ids})
+
+
+def _files(cell: Cell, number: int) -> list[tuple[str, bytes]]:
+    good = ("good.csv", cell.dataset.file(number))
+    bad = ("bad.csv", cell.dataset.bad_file(number))
+    if cell.scenario in (Scenario.BAD, Scenario.REFUSED):
+        return [bad]
+    return [good, bad] if cell.scenario is Scenario.MIXED else [good]
+
+
+def _told(run: Execution) -> str:
+    if run.status == "FAILED":
+        return f"failed, {run.error}"
+    return "split" if run.is_split else run.status.lower()

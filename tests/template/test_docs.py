@@ -7,8 +7,6 @@ import pytest
 import yaml
 from samtranslator.yaml_helper import yaml_parse
 
-from tests.faults.matrix import cells
-
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
@@ -63,9 +61,3 @@ def test_event_is_used_by_a_test(event: Path) -> None:
     tests = "".join(path.read_text() for path in (ROOT / "tests/unit").rglob("*.py"))
 
     assert event.stem in tests
-
-
-def test_page_of_faults_has_every_cell() -> None:
-    rows = re.findall(r"^\| (\w+-\w+) \| ([\w ]+) \|", (ROOT / "docs/faults.md").read_text(), re.M)
-
-    assert rows == [(cell.task, cell.fault) for cell in cells()]

@@ -1,1 +1,0 @@
-"""Faults at the edges of the deployed pipeline, and an oracle that says what ought to be true."""
