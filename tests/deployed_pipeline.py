@@ -1,6 +1,5 @@
 """The deployed pipeline, as its users see it: files go in, figures and mails come out."""
 
-import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import psycopg
 
 from local.stack import Stack
+from tests.operating import Mail, Mailbox, enable_queue, messages_in, received, sweep
 
 WEEK = sorted((Path(__file__).parents[1] / "examples" / "flights").glob("flights_*.csv"))
 LOAD_TIMEOUT_SECONDS = 40
@@ -16,22 +16,16 @@ POLL_SECONDS = 0.1
 
 
 @dataclass
-class Mail:
-    subject: str
-    message: str
-
-
-@dataclass
 class Pipeline:
     """One deployed stack. Every method waits for what it asks about."""
 
     stack: Stack
-    mailboxes: dict[str, str] = field(default_factory=dict)
+    mailboxes: dict[str, Mailbox] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for reader in ("Business", "Support"):
-            self.mailboxes[reader] = self._subscribe(self.stack.outputs[f"{reader}TopicArn"])
+            self.mailboxes[reader] = Mailbox(self.stack, reader)
 
     def upload(self, key: str, body: bytes | Path) -> str:
         content = body.read_bytes() if isinstance(body, Path) else body
@@ -94,56 +88,22 @@ class Pipeline:
         return self.messages_waiting() > 0 or any(e["status"] == "RUNNING" for e in executions)
 
     def messages_waiting(self) -> int:
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        attributes = self.stack.sqs.get_queue_attributes(
-            QueueUrl=self.stack.outputs["IngestQueueUrl"], AttributeNames=names
-        )["Attributes"]
-        return sum(int(attributes[name]) for name in names)
+        return messages_in(self.stack, "IngestQueueUrl")
 
     def pause(self) -> None:
         """Let messages wait in the queue."""
-        self._enable_queue(is_on=False)
+        enable_queue(self.stack, is_on=False)
 
     def resume(self) -> None:
-        self._enable_queue(is_on=True)
-
-    def _enable_queue(self, *, is_on: bool) -> None:
-        client = self.stack.cloud.client("lambda")
-        name = self.stack.outputs["StartLoadsFunctionName"]
-        [mapping] = client.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
-        client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=is_on)
+        enable_queue(self.stack, is_on=True)
 
     def take_notifications(self) -> list[str]:
-        """Take the messages of S3 out of the paused queue; those of the machine stay."""
-        url = self.stack.outputs["IngestQueueUrl"]
-        taken, kept = [], []
-        while messages := self.stack.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get(
-            "Messages"
-        ):
-            for message in messages:
-                if "loads" in json.loads(message["Body"]):
-                    kept.append(message["ReceiptHandle"])
-                    continue
-                taken.append(message["Body"])
-                self.stack.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        for handle in kept:
-            self.stack.sqs.change_message_visibility(
-                QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0
-            )
-        return taken
+        """Take the messages out of the paused queue."""
+        return list(received(self.stack.sqs, self.stack.outputs["IngestQueueUrl"]))
 
     def sweep(self, waiting_minutes: float = 0, leftover_minutes: float = 0) -> dict[str, Any]:
         """Run the deployed sweeper now, and return what it says it did."""
-        answer = self.stack.cloud.client("lambda").invoke(
-            FunctionName=self.stack.outputs["SweepFunctionName"],
-            Payload=json.dumps(
-                {"waiting_minutes": waiting_minutes, "leftover_minutes": leftover_minutes}
-            ),
-        )
-        outcome: dict[str, Any] = json.loads(answer["Payload"].read())
-        assert "FunctionError" not in answer, outcome
-        assert outcome["is_complete"]
-        return outcome
+        return sweep(self.stack, waiting_minutes, leftover_minutes)
 
     def run_again(self, execution: dict[str, Any]) -> None:
         """Start the next attempt of a load, as the command in the mail to support does."""
@@ -159,16 +119,7 @@ class Pipeline:
 
     def mails(self, reader: str) -> list[Mail]:
         """The mails that have come for Business or Support since this was last asked."""
-        url = self.mailboxes[reader]
-        mails = []
-        while messages := self.stack.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get(
-            "Messages", []
-        ):
-            for message in messages:
-                body = json.loads(message["Body"])
-                mails.append(Mail(body.get("Subject", ""), body["Message"]))
-                self.stack.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return mails
+        return self.mailboxes[reader].new_mails()
 
     def next_mail(self, reader: str) -> Mail:
         """The one mail that is still to come."""
@@ -207,22 +158,3 @@ class Pipeline:
                 self.stack.s3.delete_object(
                     Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"]
                 )
-
-    def _subscribe(self, topic_arn: str) -> str:
-        name = f"test-mail-{topic_arn.rsplit(':', 1)[-1]}"[:80]
-        url = str(self.stack.sqs.create_queue(QueueName=name)["QueueUrl"])
-        arn = self.stack.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])[
-            "Attributes"
-        ]["QueueArn"]
-        statement = {
-            "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": arn,
-        }
-        self.stack.sqs.set_queue_attributes(
-            QueueUrl=url,
-            Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]})},
-        )
-        self.stack.cloud.client("sns").subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=arn)
-        return url

@@ -26,6 +26,8 @@ MAX_STAGED_SUFFIXES = 2
 DUPLICATE_STATUSES = frozenset({"RUNNING", "SUCCEEDED", "PENDING_REDRIVE"})
 # The output's status of an execution that has handed its files on, in halves.
 SPLIT_STATUS = "split"
+# What a bucket whose versioning is suspended calls every new version.
+UNVERSIONED = "null"
 ARCHIVE_FOLDER = "archive"
 QUARANTINE_FOLDER = "quarantine"
 REASON_SUFFIX = ".reason.json"
@@ -360,8 +362,7 @@ def _uploaded_file(**fields: Any) -> UploadedFile:
     """A file whose time can be read. Raises MalformedEventError."""
     moment = _moment(fields["uploaded_at"])
     fields["uploaded_at"] = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
-    # A bucket whose versioning is suspended calls every new version "null".
-    if fields["version_id"] == "null":
+    if fields["version_id"] == UNVERSIONED:
         fields["version_id"] = ""
     return UploadedFile(**fields)
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus
 
-from start_loads.core import Load, UploadedFile, read_load, reason_to_skip
+from start_loads.core import UNVERSIONED, Load, UploadedFile, read_load, reason_to_skip
 
 RAW_PREFIX = "raw/"
 STAGING_PREFIX = "staging/"
@@ -24,10 +24,9 @@ BACKLOG_MESSAGES = 10_000
 
 OPERATOR_ERROR = "OperatorError"
 ACTIVE_STATUSES = frozenset({"RUNNING", "PENDING_REDRIVE"})
-UNVERSIONED = "null"
 
 _RUN_ID = re.compile(r"(?P<load_id>.+-[0-9a-f]{24})(?:-[0-9]+)?")
-_STAGED_KEY = re.compile(r"staging/(?P<dataset>[^/]+)/run_id=(?P<run_id>[^/]+)/[^/]+", re.DOTALL)
+_STAGED_KEY = re.compile(r"staging/[^/]+/run_id=(?P<run_id>[^/]+)/[^/]+", re.DOTALL)
 
 
 class RequestError(ValueError):

@@ -15,7 +15,8 @@ from functools import cached_property
 
 from local.stack import Stack
 from tests.faults.datasets import Contents, Dataset, Grain, Measures, RefusedError, added_up
-from tests.faults.observed import Execution, LedgerFile, Mail, Observed
+from tests.faults.observed import Execution, LedgerFile, Observed
+from tests.operating import Mail
 
 # Clocks are read before and after a put; S3 tells times by the second.
 CLOCK_MARGIN = timedelta(seconds=1)

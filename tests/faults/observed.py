@@ -10,33 +10,11 @@ from local.cloud import REGION
 from local.sdk_tasks import RoleClients
 from local.stack import Stack
 from tests.faults.datasets import Dataset, Grain, Measures
+from tests.operating import Mail, Mailbox, messages_in
 
 REASON_SUFFIX = ".reason.json"
 ACTIVE_STATEMENTS = ("SUBMITTED", "PICKED", "STARTED")
 MACHINES = ("LoadStateMachineArn", "AbandonedLoadStateMachineArn")
-
-
-@dataclass(frozen=True)
-class Mail:
-    subject: str
-    message: str
-
-    def line(self, title: str) -> str:
-        """What follows `title: ` on a line of its own; "" where there is none."""
-        start = f"{title}: "
-        lines = [line for line in self.message.splitlines() if line.startswith(start)]
-        return lines[0].removeprefix(start) if lines else ""
-
-    def list_under(self, title: str) -> list[str]:
-        """The indented lines after the line that begins with `title`."""
-        lines = self.message.splitlines()
-        starts = [number for number, line in enumerate(lines) if line.startswith(title)]
-        found = []
-        for line in lines[starts[-1] + 1 :] if starts else []:
-            if not line.startswith("  "):
-                break
-            found.append(line[2:])
-        return found
 
 
 @dataclass(frozen=True)
@@ -119,42 +97,6 @@ class Observed:
     dead_letters: int = 0
 
 
-class Mailbox:
-    """A reader's mails: a queue that is subscribed to the topic."""
-
-    def __init__(self, stack: Stack, topic: str) -> None:
-        self._sqs = stack.sqs
-        arn = stack.outputs[f"{topic}TopicArn"]
-        self._url = str(self._sqs.create_queue(QueueName=f"{stack.name}-{topic}-mail")["QueueUrl"])
-        queue = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
-        endpoint = queue["Attributes"]["QueueArn"]
-        statement = {
-            "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": endpoint,
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        self._sqs.set_queue_attributes(QueueUrl=self._url, Attributes={"Policy": policy})
-        stack.cloud.client("sns").subscribe(TopicArn=arn, Protocol="sqs", Endpoint=endpoint)
-        self._mails: list[Mail] = []
-
-    def mails(self) -> tuple[Mail, ...]:
-        """All mails since the beginning, in the order in which they came."""
-        for message in received(self._sqs, self._url):
-            body = json.loads(message)
-            self._mails.append(Mail(body.get("Subject", ""), body["Message"]))
-        return tuple(self._mails)
-
-
-def received(sqs: Any, url: str) -> Iterator[str]:
-    """The bodies of a queue's visible messages; each is gone once the next is asked for."""
-    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-        for message in messages:
-            yield message["Body"]
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-
-
 class Observer:
     """Looks at a stack, with the rights of root and, for statements, of the load machine's role.
 
@@ -164,8 +106,8 @@ class Observer:
     def __init__(self, stack: Stack, datasets: Mapping[str, Dataset]) -> None:
         self.stack = stack
         self.datasets = datasets
-        self.business = Mailbox(stack, "Business")
-        self.support = Mailbox(stack, "Support")
+        self._mailboxes = {reader: Mailbox(stack, reader) for reader in ("Business", "Support")}
+        self._mails: dict[str, list[Mail]] = {reader: [] for reader in self._mailboxes}
         self._bodies: dict[tuple[str, str, datetime], bytes] = {}
         self._ended: dict[str, Execution] = {}
         self._machines = [stack.outputs[machine] for machine in MACHINES]
@@ -186,16 +128,18 @@ class Observer:
             partitions=tuple(self.partitions()),
             staged=tuple(self.stack.keys("RawBucketName", "staging/")),
             statements=tuple(self.statements()),
-            queued=self.messages("IngestQueueUrl"),
-            dead_letters=self.messages("IngestDeadLetterQueueUrl"),
+            queued=messages_in(self.stack, "IngestQueueUrl"),
+            dead_letters=messages_in(self.stack, "IngestDeadLetterQueueUrl"),
             **self._warehouse(),
-            business=self.business.mails(),
-            support=self.support.mails(),
+            business=self._all_mails("Business"),
+            support=self._all_mails("Support"),
         )
 
     def is_quiet(self) -> bool:
         """Whether nothing is under way. What is about to start is not seen: ask again."""
-        return not (self.messages("IngestQueueUrl") or self.running() or self.statements())
+        return not (
+            messages_in(self.stack, "IngestQueueUrl") or self.running() or self.statements()
+        )
 
     def raw_versions(self) -> Iterator[tuple[str, str]]:
         pages = self.stack.s3.get_paginator("list_object_versions").paginate(
@@ -239,13 +183,10 @@ class Observer:
             for statement in page["Statements"]
         ]
 
-    def messages(self, queue: str) -> int:
-        """How many messages a queue holds, those being handled among them."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        attributes = self.stack.sqs.get_queue_attributes(
-            QueueUrl=self.stack.outputs[queue], AttributeNames=names
-        )["Attributes"]
-        return sum(int(attributes[name]) for name in names)
+    def _all_mails(self, reader: str) -> tuple[Mail, ...]:
+        """Since the beginning, in the order in which they came."""
+        self._mails[reader] += self._mailboxes[reader].new_mails()
+        return tuple(self._mails[reader])
 
     def _describe(self, listed: Mapping[str, Any]) -> Execution:
         arn = listed["executionArn"]

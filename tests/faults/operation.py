@@ -5,19 +5,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from start_loads.core import Intake, Load
 
 from local.stack import Stack
-from tests.faults.observed import Execution, Observer, received
+from tests.faults.observed import Execution, Observer
+from tests.operating import enable_queue, messages_in, received, sweep
 
 # Each look is a dozen calls, which the executions under way have to wait for.
 POLL_SECONDS = 0.3
 # What is about to start (a rule's machine, a taken message's load) has started within this time.
 STILL_SECONDS = 0.6
 WAIT_SECONDS = 60.0
-SWEEP_NOW = {"waiting_minutes": 0, "leftover_minutes": 0}
 SWEPT = ("requeued_files", "requeued_loads", "partitions_dropped", "objects_dropped")
 
 
@@ -47,11 +46,11 @@ class Operation:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Let messages wait in the queue."""
-        self._enable_queue(is_on=False)
+        enable_queue(self.stack, is_on=False)
         try:
             yield
         finally:
-            self._enable_queue(is_on=True)
+            enable_queue(self.stack, is_on=True)
 
     def intercept(self, count: int) -> list[Load]:
         """Take `count` notifications out of the paused queue: each makes a load of its own."""
@@ -91,15 +90,6 @@ class Operation:
             self.rerun(execution)
         return len(waiting)
 
-    def sweep(self) -> dict[str, Any]:
-        """Run the deployed sweeper, to which nothing is too young; answers what it did."""
-        answer = self.stack.cloud.client("lambda").invoke(
-            FunctionName=self.stack.outputs["SweepFunctionName"], Payload=json.dumps(SWEEP_NOW)
-        )
-        outcome: dict[str, Any] = json.loads(answer["Payload"].read())
-        assert "FunctionError" not in answer, outcome
-        return outcome
-
     def wait_until_quiet(self, seconds: float = WAIT_SECONDS) -> None:
         """Raises NotQuietError."""
         quiet_since = time.monotonic()
@@ -118,12 +108,12 @@ class Operation:
         while True:
             self.wait_until_quiet(max(0.0, deadline - time.monotonic()))
             rerun = self.rerun_operators_failures()
-            swept = self.sweep()
+            swept = sweep(self.stack)
             if not rerun and not any(swept[name] for name in SWEPT):
                 return
 
     def _unrest(self) -> str:
-        queued = self.observer.messages("IngestQueueUrl")
+        queued = messages_in(self.stack, "IngestQueueUrl")
         running = [arn.rpartition(":")[2] for arn in self.observer.running()]
         return f"queued {queued}, running {running}, statements {self.observer.statements()}"
 
@@ -132,9 +122,3 @@ class Operation:
             stateMachineArn=self.stack.outputs["LoadStateMachineArn"], name=name, input=document
         )
         return str(answer["executionArn"])
-
-    def _enable_queue(self, *, is_on: bool) -> None:
-        client = self.stack.cloud.client("lambda")
-        name = self.stack.outputs["StartLoadsFunctionName"]
-        [mapping] = client.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
-        client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=is_on)

@@ -12,7 +12,8 @@ import pytest
 from tests.faults.datasets import FLIGHTS, READINGS
 from tests.faults.invariants import Version, World
 from tests.faults.laboratory import Laboratory
-from tests.faults.observed import Execution, LedgerFile, Mail, Observed
+from tests.faults.observed import Execution, LedgerFile, Observed
+from tests.operating import Mail
 
 
 @pytest.fixture(scope="module")

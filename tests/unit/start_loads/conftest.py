@@ -9,7 +9,7 @@ from urllib.parse import quote_plus
 
 import pytest
 from botocore.exceptions import ClientError
-from start_loads import core, handler
+from start_loads import handler
 
 STATE_MACHINE_ARN = "arn:aws:states:us-east-1:123456789012:stateMachine:redshift-pipeline-load"
 EVENTS = Path(__file__).parents[3] / "events" / "start_loads"
@@ -76,23 +76,6 @@ def log_lines(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, An
     stream = io.StringIO()
     monkeypatch.setattr(handler.logger.registered_handler, "stream", stream)
     return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-
-
-@pytest.fixture
-def upload() -> Callable[..., core.UploadedFile]:
-    def make(key: str = "raw/flights/day.csv", **changes: Any) -> core.UploadedFile:
-        fields = {
-            "bucket": "raw-bucket",
-            "key": key,
-            "version_id": "v1",
-            "etag": "e1",
-            "sequencer": "0055",
-            "size": 10,
-            "uploaded_at": "2013-01-02T04:00:00.000Z",
-        }
-        return core.UploadedFile(**fields | changes)
-
-    return make
 
 
 @pytest.fixture

@@ -1,0 +1,93 @@
+"""What people and schedules do to a deployed stack: its queue, its sweeper, its mails."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from local.stack import Stack
+
+
+@dataclass(frozen=True)
+class Mail:
+    subject: str
+    message: str
+
+    def line(self, title: str) -> str:
+        """What follows `title: ` on a line of its own; "" where there is none."""
+        start = f"{title}: "
+        lines = [line for line in self.message.splitlines() if line.startswith(start)]
+        return lines[0].removeprefix(start) if lines else ""
+
+    def list_under(self, title: str) -> list[str]:
+        """The indented lines after the line that begins with `title`."""
+        lines = self.message.splitlines()
+        starts = [number for number, line in enumerate(lines) if line.startswith(title)]
+        found = []
+        for line in lines[starts[-1] + 1 :] if starts else []:
+            if not line.startswith("  "):
+                break
+            found.append(line[2:])
+        return found
+
+
+class Mailbox:
+    """A reader's mails: a queue that is subscribed to the topic, `Business` or `Support`."""
+
+    def __init__(self, stack: Stack, topic: str) -> None:
+        self._sqs = stack.sqs
+        arn = stack.outputs[f"{topic}TopicArn"]
+        self._url = str(self._sqs.create_queue(QueueName=f"{stack.name}-{topic}-mail")["QueueUrl"])
+        queue = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
+        endpoint = queue["Attributes"]["QueueArn"]
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": endpoint,
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self._sqs.set_queue_attributes(QueueUrl=self._url, Attributes={"Policy": policy})
+        stack.cloud.client("sns").subscribe(TopicArn=arn, Protocol="sqs", Endpoint=endpoint)
+
+    def new_mails(self) -> list[Mail]:
+        """Those that have come since this was last asked, in that order."""
+        bodies = (json.loads(message) for message in received(self._sqs, self._url))
+        return [Mail(body.get("Subject", ""), body["Message"]) for body in bodies]
+
+
+def received(sqs: Any, url: str) -> Iterator[str]:
+    """The bodies of a queue's visible messages; each is gone once the next is asked for."""
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        for message in messages:
+            yield message["Body"]
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def messages_in(stack: Stack, queue: str) -> int:
+    """How many messages the queue of this output holds, those being handled among them."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    attributes = stack.sqs.get_queue_attributes(
+        QueueUrl=stack.outputs[queue], AttributeNames=names
+    )["Attributes"]
+    return sum(int(attributes[name]) for name in names)
+
+
+def enable_queue(stack: Stack, *, is_on: bool) -> None:
+    """Let messages be handled, or wait in the queue."""
+    client = stack.cloud.client("lambda")
+    name = stack.outputs["StartLoadsFunctionName"]
+    [mapping] = client.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+    client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=is_on)
+
+
+def sweep(stack: Stack, waiting_minutes: float = 0, leftover_minutes: float = 0) -> dict[str, Any]:
+    """Run the deployed sweeper, to which nothing is too young; answers what it did."""
+    minutes = {"waiting_minutes": waiting_minutes, "leftover_minutes": leftover_minutes}
+    answer = stack.cloud.client("lambda").invoke(
+        FunctionName=stack.outputs["SweepFunctionName"], Payload=json.dumps(minutes)
+    )
+    outcome: dict[str, Any] = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer, outcome
+    assert outcome["is_complete"]
+    return outcome
