@@ -8,7 +8,15 @@ from typing import Any
 import psycopg
 
 from local.stack import Stack
-from tests.operating import Mail, Mailbox, enable_queue, messages_in, received, sweep
+from tests.operating import (
+    Mail,
+    Mailbox,
+    empty_bucket,
+    enable_queue,
+    messages_in,
+    received,
+    sweep,
+)
 
 WEEK = sorted((Path(__file__).parents[1] / "examples" / "flights").glob("flights_*.csv"))
 LOAD_TIMEOUT_SECONDS = 40
@@ -147,14 +155,6 @@ class Pipeline:
             ):
                 connection.execute(f"delete from {table}".encode())
         for bucket in ("Raw", "Archive"):
-            self._empty(self.stack.outputs[f"{bucket}BucketName"])
+            empty_bucket(self.stack, f"{bucket}BucketName")
         for reader in self.mailboxes:
             self.mails(reader)
-
-    def _empty(self, bucket: str) -> None:
-        """Delete every version in a bucket for good."""
-        for page in self.stack.s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
-            for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-                self.stack.s3.delete_object(
-                    Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"]
-                )

@@ -81,6 +81,14 @@ def enable_queue(stack: Stack, *, is_on: bool) -> None:
     client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=is_on)
 
 
+def empty_bucket(stack: Stack, bucket: str) -> None:
+    """Delete every version in the bucket of this output for good."""
+    name = stack.outputs[bucket]
+    for page in stack.s3.get_paginator("list_object_versions").paginate(Bucket=name):
+        for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+            stack.s3.delete_object(Bucket=name, Key=version["Key"], VersionId=version["VersionId"])
+
+
 def sweep(stack: Stack, waiting_minutes: float = 0, leftover_minutes: float = 0) -> dict[str, Any]:
     """Run the deployed sweeper, to which nothing is too young; answers what it did."""
     minutes = {"waiting_minutes": waiting_minutes, "leftover_minutes": leftover_minutes}

@@ -59,27 +59,34 @@ begin
         file_id varchar(32),
         object_key varchar(1024),
         size_bytes bigint,
+        status varchar(16),
         header_rows bigint,
         source_rows bigint,
         rejected_rows bigint
     );
 
-    insert into load_counts (file_id, object_key, size_bytes, header_rows, source_rows, rejected_rows)
+    insert into load_counts (
+        file_id, object_key, size_bytes, status, header_rows, source_rows, rejected_rows
+    )
     select
         load_files.file_id,
         load_files.object_key,
         load_files.size_bytes,
+        load_files.status,
         sum(case when load_rows.is_header then 1 else 0 end) as header_rows,
         sum(case when load_rows.is_header then 0 when load_rows.file_id is null then 0 else 1 end) as source_rows,
         sum(case when load_rows.is_header then 0 when load_rows.reject_reason is null then 0 else 1 end) as rejected_rows
     from load_files
     left join load_rows on load_files.file_id = load_rows.file_id
-    where load_files.status = 'loaded'
+    where load_files.status in ('loaded', 'superseded')
     group by
         load_files.file_id,
         load_files.object_key,
-        load_files.size_bytes;
+        load_files.size_bytes,
+        load_files.status;
 
+    -- These checks are of superseded files too: whether a file has to be refused does not hang on
+    -- when it comes.
     -- A file that is not empty gives one row at least. Compressed, an empty file still has a few
     -- dozen bytes.
     select count(*), min(file_id) into v_bad_files, v_file_id
@@ -128,7 +135,8 @@ begin
     end if;
 
     select nvl(sum(source_rows), 0), nvl(sum(rejected_rows), 0) into p_source_rows, p_rejected_rows
-    from load_counts;
+    from load_counts
+    where status = 'loaded';
     if p_source_rows <> p_aggregated_rows + p_rejected_rows then
         raise exception 'load %: % rows read, but % aggregated and % rejected',
             p_load_id, p_source_rows, p_aggregated_rows, p_rejected_rows;
@@ -142,7 +150,10 @@ begin
             reject_reason,
             row_number() over (partition by file_id order by line) as row_position
         from load_rows
-        where not is_header and reject_reason is not null
+        where
+            not is_header
+            and reject_reason is not null
+            and file_id in (select file_id from load_counts where status = 'loaded')
     )
 
     select
@@ -171,12 +182,11 @@ begin
         load_files.size_bytes,
         load_files.uploaded_at,
         load_files.status,
-        nvl(load_counts.source_rows, 0) as source_rows,
-        nvl(load_counts.rejected_rows, 0) as rejected_rows,
+        case when load_files.status = 'loaded' then load_counts.source_rows else 0 end as source_rows,
+        case when load_files.status = 'loaded' then load_counts.rejected_rows else 0 end as rejected_rows,
         getdate() as loaded_at
     from load_files
-    left join load_counts on load_files.file_id = load_counts.file_id
-    where load_files.status in ('loaded', 'superseded');
+    inner join load_counts on load_files.file_id = load_counts.file_id;
 
     p_status := 'loaded';
     select
@@ -186,7 +196,7 @@ begin
     from load_files;
     select nvl(listagg(file_id, ',') within group (order by file_id), '') into p_empty_file_ids
     from load_counts
-    where source_rows = 0;
+    where source_rows = 0 and status = 'loaded';
 
     insert into etl.loads (
         load_id, dataset, run_id, status, files_loaded, files_skipped, source_rows,

@@ -39,8 +39,8 @@ class Dataset:
     """One dataset: its files, its rule for further versions of a key, and its view.
 
     `row` makes a line's values; `read` gives a line's grain and measures, the first of them 1, or
-    raises RejectedError. `view` is what analysts read, its grain's columns first; `by_file` sums
-    up, by file_id, the rows that the aggregates stand for.
+    raises RejectedError. `view` is what analysts read, its grain's columns first; `aggregates` is
+    the table under it; `by_file` sums up, by file_id, the rows that the aggregates stand for.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Dataset:
     read: Callable[[Row], tuple[Grain, Measures]]
     grain_columns: int
     view: str
+    aggregates: str
     by_file: str
 
     def file(self, seed: int, rows: int = 3, rejected: int = 0) -> bytes:
@@ -174,6 +175,7 @@ FLIGHTS = Dataset(
             departure_delay_minutes, arrival_delay_minutes, distance_miles
         from mart.daily_route_performance
     """,
+    aggregates="mart.daily_route_performance_by_file",
     by_file="select file_id, sum(flights) from mart.daily_route_performance_by_file group by 1",
 )
 
@@ -198,6 +200,7 @@ READINGS = Dataset(
     read=_read_reading,
     grain_columns=2,
     view="select station, day, readings, total from mart.daily_readings",
+    aggregates="mart.daily_readings_by_file",
     by_file="select file_id, sum(readings) from mart.daily_readings_by_file group by 1",
 )
 

@@ -76,7 +76,8 @@ class Fault:
     """A fault of a task, and how often it has struck.
 
     `runs` is the beginning of the names of the load executions that it is about, or for the machine
-    that looks after loads, of those that it looks after.
+    that looks after loads, of those that it looks after. `times` is how often it strikes, where it
+    is not its kind that says so.
     """
 
     machine: str
@@ -84,10 +85,11 @@ class Fault:
     kind: Kind
     runs: str
     strikes: int = 0
+    times: int | None = None
 
     def takes_turn(self) -> bool:
         """Whether it is to strike once more, and takes note."""
-        if self.strikes == TIMES.get(self.kind):
+        if self.strikes == (self.times or TIMES.get(self.kind)):
             return False
         self.strikes += 1
         return True
@@ -116,6 +118,13 @@ class Injector:
 
     def add(self, fault: Fault) -> None:
         self._faults.setdefault((fault.machine, fault.state), []).append(fault)
+
+    def clear(self) -> int:
+        """Forget all faults; answers how often they have struck."""
+        with self._lock:
+            strikes = sum(fault.strikes for faults in self._faults.values() for fault in faults)
+            self._faults.clear()
+        return strikes
 
     def _before(self, call: TaskCall) -> None:
         fault = self._striking(call, lambda kind: kind not in (Kind.ANSWER_LOST, Kind.ABORTED))

@@ -91,6 +91,12 @@ class World:
             Bucket=self.bucket, Key=version.key, VersionId=version.version_id
         )
 
+    def forget(self) -> None:
+        """Begin anew, with a stack that is empty."""
+        self.versions.clear()
+        self.destroyed.clear()
+        self.reverted.clear()
+
     def violations(self, seen: Observed) -> list[str]:
         """What does not hold of a pipeline that is quiet; empty when all is well."""
         return [

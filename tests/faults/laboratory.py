@@ -1,7 +1,12 @@
 """A deployed stack, what is done to it, what keeps it going, and who looks."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from local import deploy
 from local.cloud import LaptopCloud
@@ -11,8 +16,13 @@ from tests.faults.datasets import DATASETS, READINGS
 from tests.faults.invariants import World
 from tests.faults.observed import Observer
 from tests.faults.operation import Operation
+from tests.operating import empty_bucket
 
 STACK_NAME = "faults"
+HELD_UP = b"""
+    select count(*) from pg_stat_activity
+    where usename = 'etl_loader' and wait_event_type = 'Lock'
+"""
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,43 @@ class Laboratory:
         datasets.install(stack, READINGS.name)
         observer = Observer(stack, DATASETS)
         return cls(stack, World(stack, DATASETS), observer, Operation(stack, observer))
+
+    def reset(self) -> None:
+        """Empty the quiet stack, and forget what was done to it."""
+        with self._connect() as connection:
+            for table in ("etl.loads", "etl.loaded_files", "etl.rejected_rows"):
+                connection.execute(f"delete from {table}".encode())
+            for name in self.world.datasets:
+                connection.execute(f"delete from {DATASETS[name].aggregates}".encode())
+        for bucket in ("RawBucketName", "ArchiveBucketName"):
+            empty_bucket(self.stack, bucket)
+        self.world.forget()
+        self.observer.forget()
+        self.operation.reruns.clear()
+
+    @contextmanager
+    def lock_held(self, dataset: str) -> Iterator[None]:
+        """Let the dataset's loads wait for their lock. The warehouse may be killed meanwhile."""
+        connection = self._connect()
+        try:
+            connection.execute(f"lock table etl.{dataset}_lock".encode())
+            yield
+        finally:
+            connection.close()
+
+    def loads_held_up(self) -> int:
+        """How many CALLs wait for a lock."""
+        with self._connect() as connection:
+            return int(connection.execute(HELD_UP).fetchall()[0][0])
+
+    def revert_file(self, file_id: str) -> None:
+        """Take a file back in the warehouse, as an administrator does."""
+        self.world.reverted.add(file_id)
+        with self._connect() as connection:
+            connection.execute("call etl.revert_file(%s, 0, 0)", (file_id,))
+
+    def _connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
+        return self.stack.warehouse.connect(*self.stack.credentials("AdminSecretArn"))
 
     def violations(self) -> list[str]:
         return self.world.violations(self.observer.look())

@@ -105,13 +105,17 @@ def task_states(definition: Mapping[str, Any]) -> Iterator[str]:
                 yield from task_states(inner)
 
 
-def all_cells() -> list[Cell]:
+def all_tasks() -> list[tuple[str, str]]:
+    """The tasks of all machines, by the machine's file and the task's name."""
     return [
-        Cell(path.name.removesuffix(".asl.yaml"), state, kind)
+        (path.name.removesuffix(".asl.yaml"), state)
         for path in sorted(DEFINITIONS.glob("*.asl.yaml"), reverse=True)
         for state in task_states(yaml.safe_load(path.read_text()))
-        for kind in Kind
     ]
+
+
+def all_cells() -> list[Cell]:
+    return [Cell(machine, state, kind) for machine, state in all_tasks() for kind in Kind]
 
 
 class Matrix:
@@ -168,7 +172,7 @@ class Matrix:
         """Loads whose statement waits for its lock until all that is to strike has struck."""
         slow = [cell for cell in cells if cell.scenario is Scenario.SLOW]
         abandoned = [cell for cell in cells if cell.scenario is Scenario.ABANDONED]
-        with self._lock_held():
+        with self._laboratory.lock_held(FLIGHTS.name):
             with self._short_deadline():
                 self._start(slow)
                 wait_until(lambda: self._are_under_way(slow), lambda: "slow loads have not begun")
@@ -201,13 +205,6 @@ class Matrix:
     def _start(self, cells: list[Cell]) -> None:
         for cell in cells:
             self._operation.start(self._loads[cell], self._runs[cell])
-
-    @contextmanager
-    def _lock_held(self) -> Iterator[None]:
-        user, password = self._stack.credentials("AdminSecretArn")
-        with self._stack.warehouse.connect(user, password) as connection:
-            connection.execute(f"lock table etl.{FLIGHTS.name}_lock".encode())
-            yield
 
     @contextmanager
     def _short_deadline(self) -> Iterator[None]:

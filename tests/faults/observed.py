@@ -110,6 +110,7 @@ class Observer:
         self._mails: dict[str, list[Mail]] = {reader: [] for reader in self._mailboxes}
         self._bodies: dict[tuple[str, str, datetime], bytes] = {}
         self._ended: dict[str, Execution] = {}
+        self._forgotten: set[str] = set()
         self._machines = [stack.outputs[machine] for machine in MACHINES]
         machine = stack.step_functions.describe_state_machine(stateMachineArn=self._machines[0])
         clients = RoleClients(stack.cloud.endpoint_url, REGION)
@@ -135,6 +136,13 @@ class Observer:
             support=self._all_mails("Support"),
         )
 
+    def forget(self) -> None:
+        """Overlook from now on the executions and the mails that there have been."""
+        self._forgotten |= {listed["executionArn"] for listed in self.stack.executions()}
+        for reader in self._mails:
+            self._all_mails(reader)
+            self._mails[reader].clear()
+
     def is_quiet(self) -> bool:
         """Whether nothing is under way. What is about to start is not seen: ask again."""
         return not (
@@ -151,7 +159,11 @@ class Observer:
 
     def executions(self) -> list[Execution]:
         """Of the load machine, oldest first."""
-        return [self._describe(listed) for listed in self.stack.executions()]
+        return [
+            self._describe(listed)
+            for listed in self.stack.executions()
+            if listed["executionArn"] not in self._forgotten
+        ]
 
     def running(self) -> list[str]:
         """The ARNs of running executions of either machine."""
@@ -182,6 +194,14 @@ class Observer:
             for page in pages.paginate(Status=status)
             for statement in page["Statements"]
         ]
+
+    def statement_statuses(self, name: str) -> list[str]:
+        """What became of the statements of a load's run, in the order of submission."""
+        paginator = self._redshift_data.get_paginator("list_statements")
+        pages = paginator.paginate(StatementName=name, Status="ALL")
+        found = [statement for page in pages for statement in page["Statements"]]
+        found.sort(key=lambda statement: statement["CreatedAt"])
+        return [statement["Status"] for statement in found]
 
     def _all_mails(self, reader: str) -> tuple[Mail, ...]:
         """Since the beginning, in the order in which they came."""

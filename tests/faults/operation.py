@@ -25,7 +25,7 @@ class NotQuietError(AssertionError):
 
 
 def wait_until(
-    condition: Callable[[], bool], what: Callable[[], object], seconds: float = WAIT_SECONDS
+    condition: Callable[[], object], what: Callable[[], object], seconds: float = WAIT_SECONDS
 ) -> None:
     """Raises NotQuietError, with `what`, when the condition does not come true in time."""
     deadline = time.monotonic() + seconds

@@ -19,6 +19,7 @@ from tests.operating import Mail
 @pytest.fixture(scope="module")
 def healthy(laboratory: Laboratory) -> tuple[World, Observed]:
     """Good files, a bad one, versions of one key, one of them destroyed before its load."""
+    laboratory.reset()
     world, operation = laboratory.world, laboratory.operation
     with operation.paused():
         first = world.put("raw/flights/oracle/twice.csv", FLIGHTS.file(1))

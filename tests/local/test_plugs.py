@@ -354,8 +354,9 @@ def test_aborted_execution_makes_no_further_call(client: Client, plugged: bool) 
         time.sleep(0.5)
 
     assert (called() < items) == plugged
-    described = client("stepfunctions").describe_execution(executionArn=execution)
-    assert described["status"] == "ABORTED"
+    if plugged:  # MiniStack's own goes on, and whether it overwrites the status is luck
+        described = client("stepfunctions").describe_execution(executionArn=execution)
+        assert described["status"] == "ABORTED"
 
 
 def test_batch_delete_of_versions_needs_its_own_permission(client: Client, plugged: bool) -> None:

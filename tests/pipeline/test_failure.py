@@ -163,3 +163,21 @@ def test_refused_file_that_comes_again_makes_no_noise(pipeline: Pipeline) -> Non
     assert json.loads(again["output"]) == {"status": "refused before"}
     assert pipeline.mails("Support") == pipeline.mails("Business") == []
     assert pipeline.keys("Archive") == before
+
+
+def test_bad_file_is_refused_although_a_corrected_one_came_with_it(pipeline: Pipeline) -> None:
+    pipeline.pause()
+    bad = pipeline.upload("raw/flights/day.csv", b"no\nheader\n")
+    pipeline.upload("raw/flights/day.csv", DAY)
+    pipeline.resume()
+    pipeline.all_loads()
+
+    [archived] = pipeline.keys("Archive", "archive/")
+    assert pipeline.body("Archive", archived) == DAY
+    quarantined, reason_key = pipeline.keys("Archive", "quarantine/")
+    assert pipeline.body("Archive", quarantined) == b"no\nheader\n"
+    assert json.loads(pipeline.body("Archive", reason_key))["version_id"] == bad
+    assert pipeline.query("select status, count(*) from etl.loaded_files group by 1") == [
+        ("loaded", 1)
+    ]
+    assert pipeline.query(COUNT) == [(FLIGHTS,)]

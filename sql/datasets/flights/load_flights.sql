@@ -103,7 +103,8 @@ begin
             source.time_hour
         from source
         inner join load_files on source.file_id = load_files.file_id
-        where load_files.status = 'loaded'
+        -- The superseded ones too: a file that has to be refused is, whenever it comes.
+        where load_files.status in ('loaded', 'superseded')
     )
 
     select
@@ -151,7 +152,10 @@ begin
         sum(nvl(arrival_delay_minutes, 0)) as arrival_delay_minutes,
         sum(distance_miles) as distance_miles
     from load_rows
-    where not is_header and reject_reason is null
+    where
+        not is_header
+        and reject_reason is null
+        and file_id in (select file_id from load_files where status = 'loaded')
     group by
         file_id,
         flight_date,

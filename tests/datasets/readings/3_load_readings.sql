@@ -60,7 +60,8 @@ begin
             try_cast(nullif(trim(source.reading), '') as bigint) as reading
         from source
         inner join load_files on source.file_id = load_files.file_id
-        where load_files.status = 'loaded'
+        -- The superseded ones too: a file that has to be refused is, whenever it comes.
+        where load_files.status in ('loaded', 'superseded')
     )
 
     select
@@ -85,7 +86,10 @@ begin
         count(*) as readings,
         sum(reading) as total
     from load_rows
-    where not is_header and reject_reason is null
+    where
+        not is_header
+        and reject_reason is null
+        and file_id in (select file_id from load_files where status = 'loaded')
     group by
         file_id,
         station,

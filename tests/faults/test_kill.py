@@ -1,0 +1,63 @@
+"""What is under way survives a power cut of the warehouse, and a queue that stands still."""
+
+import pytest
+
+from local.stack import Stack
+from tests.faults.datasets import FLIGHTS
+from tests.faults.invariants import World
+from tests.faults.laboratory import Laboratory
+from tests.faults.observed import Observer
+from tests.faults.operation import Operation, wait_until
+from tests.operating import messages_in
+
+WAITING_FILES = 500
+# Far fewer loads than files, whatever way the poller cuts them.
+MOST_LOADS = 50
+
+
+@pytest.fixture
+def batching(deployed_stack: Stack) -> Laboratory:
+    """The stack with a batch window, emptied."""
+    known = {FLIGHTS.name: FLIGHTS}
+    observer = Observer(deployed_stack, known)
+    operation = Operation(deployed_stack, observer)
+    laboratory = Laboratory(deployed_stack, World(deployed_stack, known), observer, operation)
+    laboratory.reset()
+    return laboratory
+
+
+def test_warehouse_killed_during_a_call(laboratory: Laboratory) -> None:
+    laboratory.reset()
+    warehouse = laboratory.stack.warehouse
+    with laboratory.lock_held(FLIGHTS.name):
+        laboratory.world.put("raw/flights/a.csv", FLIGHTS.file(1))
+        wait_until(laboratory.loads_held_up, lambda: "no CALL has begun")
+        [name] = laboratory.observer.statements()
+        warehouse.crash()
+    warehouse.restart()
+
+    laboratory.operation.settle()
+
+    [execution] = laboratory.observer.executions()
+    assert (execution.name, execution.status) == (name, "SUCCEEDED")
+    # Some attempts may have come before the warehouse was back.
+    *killed, last = laboratory.observer.statement_statuses(name)
+    assert (set(killed), last) == ({"FAILED"}, "FINISHED")
+    assert laboratory.violations() == []
+
+
+def test_queue_that_stood_still_with_many_messages(batching: Laboratory) -> None:
+    with batching.operation.paused():
+        for number in range(WAITING_FILES):
+            batching.world.put(f"raw/flights/{number}.csv", FLIGHTS.file(number, rows=1))
+        wait_until(
+            lambda: messages_in(batching.stack, "IngestQueueUrl") >= WAITING_FILES,
+            lambda: messages_in(batching.stack, "IngestQueueUrl"),
+        )
+
+    batching.operation.settle()
+
+    seen = batching.observer.look()
+    assert len(seen.ledger_files) == WAITING_FILES
+    assert len(seen.executions) <= MOST_LOADS
+    assert batching.world.violations(seen) == []
