@@ -17,7 +17,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --no-header --generate-hashes --univers
 	--python-version 3.11 --upgrade
 
 # Two workers, each with a laptop cloud of its own: the tests wait more than they compute.
-PARALLEL := --numprocesses 2 --dist loadfile
+PYTEST := PYTEST_DEBUG_TEMPROOT=build/tmp exec $(BIN)/python -m pytest \
+	--numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Nothing here talks to an AWS account: a region is all that the tools want. The SAM CLI keeps its state
 # in .venv instead of the home directory. The functions' own Makefiles, which `sam build` runs, are no
@@ -29,7 +30,7 @@ export SAM_CLI_TELEMETRY := 0
 export __SAM_CLI_APP_DIR := $(abspath $(VENV)/sam-cli)
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up test faults soak check check-python check-types check-template check-sql build year \
+.PHONY: help setup demo up test test-long faults soak mutations check check-python check-types check-template check-sql build year \
 	lock clean
 
 help: ## List the targets
@@ -46,14 +47,21 @@ up: $(SET_UP) ## Deploy to a laptop cloud and keep it running until Ctrl-C
 
 test: $(SET_UP) ## Run the tests; ARGS="-k words" picks some
 	@mkdir -p build/tmp
-	@PYTEST_DEBUG_TEMPROOT=build/tmp exec $(BIN)/python -m pytest $(PARALLEL) --ignore tests/faults $(ARGS)
+	@$(PYTEST) -m 'not long' $(ARGS)
+
+test-long: $(SET_UP) ## Run the tests that take minutes: faults on every task, deploys, interrupts
+	@mkdir -p build/tmp
+	@$(PYTEST) -m long $(ARGS)
 
 faults: $(SET_UP) ## Put every fault on every task, check the invariants, write build/faults.md
 	@mkdir -p build/tmp
-	@PYTEST_DEBUG_TEMPROOT=build/tmp exec $(BIN)/python -m pytest tests/faults $(ARGS)
+	@$(PYTEST) tests/faults/test_matrix.py $(ARGS)
 
 soak: $(SET_UP) ## Let random lives of a pipeline pass for ten minutes; ARGS="--minutes 60 --seed 7"
 	@PYTHONPATH=functions exec $(BIN)/python -m tests.faults.soak $(ARGS)
+
+mutations: $(SET_UP) ## Take each guard away in a copy, and see its test fail; ARGS=word picks some
+	@exec $(BIN)/python -m tests.faults.mutations $(ARGS)
 
 check: check-python check-types check-template check-sql ## Check style, types, template and SQL
 

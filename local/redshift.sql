@@ -140,8 +140,9 @@ grant select on all tables in schema redshift to public;
 
 -- ---- time ------------------------------------------------------------------------------------
 
-create function redshift.getdate() returns timestamp language sql stable as
-$$ select (statement_timestamp() at time zone 'UTC')::timestamp(0) $$;
+-- The time of a statement; within a procedure that of the inner one, which PostgreSQL does not tell.
+create function redshift.getdate() returns timestamp language sql volatile as
+$$ select date_trunc('second', clock_timestamp() at time zone 'UTC') $$;
 
 create function redshift.sysdate() returns timestamp language sql stable as
 $$ select transaction_timestamp() at time zone 'UTC' $$;

@@ -19,7 +19,7 @@ from tests.faults.operation import Operation
 from tests.operating import empty_bucket
 
 STACK_NAME = "faults"
-HELD_UP = b"""
+HELD_UP = """
     select count(*) from pg_stat_activity
     where usename = 'etl_loader' and wait_event_type = 'Lock'
 """
@@ -55,19 +55,22 @@ class Laboratory:
         self.operation.reruns.clear()
 
     @contextmanager
-    def lock_held(self, dataset: str) -> Iterator[None]:
-        """Let the dataset's loads wait for their lock. The warehouse may be killed meanwhile."""
+    def lock_held(self, table: str) -> Iterator[None]:
+        """Let loads wait for a table. The warehouse may be killed meanwhile."""
         connection = self._connect()
         try:
-            connection.execute(f"lock table etl.{dataset}_lock".encode())
+            connection.execute(f"lock table {table}".encode())
             yield
         finally:
             connection.close()
 
     def loads_held_up(self) -> int:
         """How many CALLs wait for a lock."""
+        return int(self.query(HELD_UP)[0][0])
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
         with self._connect() as connection:
-            return int(connection.execute(HELD_UP).fetchall()[0][0])
+            return connection.execute(sql.encode()).fetchall()
 
     def revert_file(self, file_id: str) -> None:
         """Take a file back in the warehouse, as an administrator does."""

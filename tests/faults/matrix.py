@@ -172,7 +172,7 @@ class Matrix:
         """Loads whose statement waits for its lock until all that is to strike has struck."""
         slow = [cell for cell in cells if cell.scenario is Scenario.SLOW]
         abandoned = [cell for cell in cells if cell.scenario is Scenario.ABANDONED]
-        with self._laboratory.lock_held(FLIGHTS.name):
+        with self._laboratory.lock_held("etl.flights_lock"):
             with self._short_deadline():
                 self._start(slow)
                 wait_until(lambda: self._are_under_way(slow), lambda: "slow loads have not begun")

@@ -15,6 +15,8 @@ from tests.faults.laboratory import Laboratory
 from tests.faults.observed import Execution, LedgerFile, Observed
 from tests.operating import Mail
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def healthy(laboratory: Laboratory) -> tuple[World, Observed]:

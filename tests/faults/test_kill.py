@@ -10,6 +10,8 @@ from tests.faults.observed import Observer
 from tests.faults.operation import Operation, wait_until
 from tests.operating import messages_in
 
+pytestmark = pytest.mark.long
+
 WAITING_FILES = 500
 # Far fewer loads than files, whatever way the poller cuts them.
 MOST_LOADS = 50
@@ -29,7 +31,7 @@ def batching(deployed_stack: Stack) -> Laboratory:
 def test_warehouse_killed_during_a_call(laboratory: Laboratory) -> None:
     laboratory.reset()
     warehouse = laboratory.stack.warehouse
-    with laboratory.lock_held(FLIGHTS.name):
+    with laboratory.lock_held("etl.flights_lock"):
         laboratory.world.put("raw/flights/a.csv", FLIGHTS.file(1))
         wait_until(laboratory.loads_held_up, lambda: "no CALL has begun")
         [name] = laboratory.observer.statements()

@@ -6,6 +6,8 @@ from tests.faults.laboratory import Laboratory
 from tests.faults.matrix import Cell, Matrix, Outcome, all_cells
 from tests.faults.report import PATH, WRITTEN, read_table, written
 
+pytestmark = pytest.mark.long
+
 CELLS = all_cells()
 REPORTED = read_table(PATH.read_text())
 

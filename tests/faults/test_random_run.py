@@ -7,6 +7,6 @@ from tests.faults.random_run import Tally, run_at_random
 def test_random_run(laboratory: Laboratory) -> None:
     tally = Tally()
 
-    run_at_random(laboratory, 1, tally, runs=3)
+    run_at_random(laboratory, 1, tally, runs=2)
 
     assert tally.counts["upload"]

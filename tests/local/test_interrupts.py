@@ -13,6 +13,9 @@ import pytest
 from local.deploy import PROJECT
 
 
+pytestmark = pytest.mark.long
+
+
 class Program:
     """`python -m local` with its own folder for temporary files."""
 

@@ -19,6 +19,8 @@ from local.stack import Stack
 from local.warehouse import WarehouseError
 from tests.deployed_pipeline import WEEK, Pipeline
 
+pytestmark = pytest.mark.long
+
 STACK_NAME = "second-pipeline"
 DELETE_TIMEOUT_SECONDS = 20
 NOT_SOURCES = shutil.ignore_patterns(".git", ".venv", ".aws-sam", "build", "*_cache", "__pycache__")

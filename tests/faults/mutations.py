@@ -1,0 +1,154 @@
+"""What keeps the promise, taken away one by one: each time, a test goes red.
+
+`make mutations` breaks a copy of the project and runs the test that is named here;
+`make mutations ARGS=lock` does it for the mutations whose name holds the word.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]
+DOCUMENT = PROJECT / "docs" / "faults.md"
+BEGIN = "<!-- tests/faults/mutations.py says what follows -->"
+END = "<!-- and no more -->"
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "build", ".*_cache", "__pycache__", ".aws-sam")
+# pytest's exit code for tests that ran, and of which some failed.
+TESTS_FAILED = 1
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A guard, the edits that take it away in one file, and the test that notices.
+
+    An edit is what is there, once, and what takes its place.
+    """
+
+    guard: str
+    path: str
+    edits: tuple[tuple[str, str], ...]
+    test: str
+
+    def apply(self, project: Path) -> None:
+        """Raises ValueError where the file is no longer what the edits are about."""
+        file = project / self.path
+        text = file.read_text()
+        for old, new in self.edits:
+            if text.count(old) != 1:
+                raise ValueError(f"{self.guard}: {text.count(old)} times in {self.path}: {old!r}")
+            text = text.replace(old, new)
+        file.write_text(text)
+
+
+CONCURRENCY = "tests/faults/test_concurrency.py::"
+RERUN = "tests/pipeline/test_rerun.py::"
+MUTATIONS = (
+    Mutation(
+        "the ledger check: a file that is in the ledger is skipped",
+        "sql/procedures/register_files.sql",
+        (("where batch.file_id not in (select ledger.file_id from ledger)", ""),),
+        RERUN + "test_file_that_comes_again_in_another_batch_is_skipped",
+    ),
+    Mutation(
+        "the LOCK of a dataset, and the update that is its hedge",
+        "sql/datasets/flights/load_flights.sql",
+        (
+            ("    lock table etl.flights_lock;\n", ""),
+            ("    update etl.flights_lock set is_held = true;\n", ""),
+        ),
+        CONCURRENCY + "test_loads_of_one_dataset_take_turns_and_those_of_two_do_not",
+    ),
+    Mutation(
+        "the sequencers in the order of versions",
+        "sql/procedures/register_files.sql",
+        (("                    rpad(candidates.sequencer, 64, '0') desc,\n", ""),),
+        CONCURRENCY + "test_versions_of_one_second_are_ordered_by_their_sequencers",
+    ),
+    Mutation(
+        "the recorded answer of a load that is in the ledger",
+        "sql/procedures/finish_load.sql",
+        (("if v_recorded_loads > 0 then", "if v_recorded_loads < 0 then"),),
+        RERUN + "test_rerun_of_a_load_that_is_in_the_ledger_gives_its_recorded_answer",
+    ),
+    Mutation(
+        "the VersionId with which a raw file is deleted",
+        "statemachine/load.asl.yaml",
+        (("{'ETag': etag} : {'VersionId': version_id}", "{'ETag': etag} : {}"),),
+        RERUN + "test_newer_version_uploaded_during_the_load_is_not_deleted",
+    ),
+    Mutation(
+        "the deterministic name of a load",
+        "functions/start_loads/core.py",
+        (
+            ("import hashlib\n", "import hashlib\nimport secrets\n"),
+            ("_sha256(json.dumps([file.file_id for file in self.files]))", "secrets.token_hex(12)"),
+        ),
+        RERUN + "test_second_delivery_of_an_event_makes_no_load_and_no_noise",
+    ),
+    Mutation(
+        "the copy to the archive before the raw file is deleted",
+        "statemachine/load.asl.yaml",
+        (
+            ("    Next: ArchiveFiles\n", "    Next: IsNews\n"),
+            ("    Next: IsNews\n\n  IsNews", "    Next: DropPartition\n\n  IsNews"),
+            (
+                'count($delete_errors) = 0 %}"\n        Next: DropPartition',
+                'count($delete_errors) = 0 %}"\n        Next: ArchiveFiles',
+            ),
+        ),
+        "tests/pipeline/test_load.py::test_any_key_loads_like_any_other",
+    ),
+    Mutation(
+        "the attempt in the ClientToken of a statement",
+        "statemachine/load.asl.yaml",
+        (("$states.context.Execution.Id & ' ' & $load_attempt", "$states.context.Execution.Id"),),
+        "tests/faults/test_kill.py::test_warehouse_killed_during_a_call",
+    ),
+)
+
+
+def main() -> int:
+    """1 if a mutation went unnoticed."""
+    parser = argparse.ArgumentParser(prog="make mutations", description=__doc__)
+    parser.add_argument("word", nargs="?", default="", help="of the mutations' names; all if none")
+    word = parser.parse_args().word
+    chosen = [mutation for mutation in MUTATIONS if word in mutation.guard]
+    unnoticed = [mutation for mutation in chosen if not noticed(mutation)]
+    for mutation in unnoticed:
+        print(f"UNNOTICED: {mutation.guard}", flush=True)
+    return int(bool(unnoticed))
+
+
+def noticed(mutation: Mutation) -> bool:
+    """Whether the test fails in a copy of the project without the guard."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / PROJECT.name
+        shutil.copytree(PROJECT, copy, ignore=NOT_COPIED)
+        mutation.apply(copy)
+        run = subprocess.run(
+            [sys.executable, "-m", "pytest", "--exitfirst", mutation.test],
+            cwd=copy,
+            env={**os.environ, "PYTEST_DEBUG_TEMPROOT": folder},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    said = [line for line in run.stdout.splitlines() if line.startswith(("E  ", "FAILED", "ERROR"))]
+    print(f"without {mutation.guard}:", *said[:1], *said[-1:], sep="\n  ", flush=True)
+    return run.returncode == TESTS_FAILED and not any(line.startswith("ERROR") for line in said)
+
+
+def table() -> str:
+    """The mutations as Markdown."""
+    lines = ["| What is taken away | Where | The test that goes red |", "|---|---|---|"]
+    lines += [f"| {m.guard} | `{m.path}` | `{m.test}` |" for m in MUTATIONS]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
