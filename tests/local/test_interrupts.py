@@ -12,7 +12,6 @@ import pytest
 
 from local.deploy import PROJECT
 
-
 pytestmark = pytest.mark.long
 
 

@@ -349,14 +349,15 @@ def test_aborted_execution_makes_no_further_call(client: Client, plugged: bool) 
 
     wait_for(called)
     client("stepfunctions").stop_execution(executionArn=execution)
+    if not plugged:  # MiniStack's own goes on to the end, and may call that a success
+        wait_for(lambda: called() == items)
+        return
     before = -1
     while before != (before := called()):
         time.sleep(0.5)
-
-    assert (called() < items) == plugged
-    if plugged:  # MiniStack's own goes on, and whether it overwrites the status is luck
-        described = client("stepfunctions").describe_execution(executionArn=execution)
-        assert described["status"] == "ABORTED"
+    assert called() < items
+    described = client("stepfunctions").describe_execution(executionArn=execution)
+    assert described["status"] == "ABORTED"
 
 
 def test_batch_delete_of_versions_needs_its_own_permission(client: Client, plugged: bool) -> None:
