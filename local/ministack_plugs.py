@@ -136,7 +136,7 @@ def _as_excluded_characters(properties: Any) -> Any:
 
 
 def assume_roles_as_a_service() -> None:
-    """Give the account's root, which stands for AWS's services, their `aws:SourceAccount`.
+    """Give the account's root, which stands for AWS's services, `aws:SourceAccount` and `-Arn`.
 
     Trust policies that guard against a confused deputy ask for it.
     """
@@ -144,7 +144,9 @@ def assume_roles_as_a_service() -> None:
 
     def evaluate_trust_policy(trust: Any, caller: str, context: Any = None) -> bool:
         if context is not None and caller.endswith(":root"):
+            source = context.service_context.get("sts:externalid")
             keys = {**context.service_context, "aws:sourceaccount": context.principal_account}
+            keys |= {"aws:sourcearn": source} if source else {}
             context = dataclasses.replace(context, service_context=keys)
         return bool(evaluate(trust, caller, context))
 

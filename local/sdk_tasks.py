@@ -161,8 +161,13 @@ class SdkTasks:
         return result
 
     def _call(self, call: TaskCall, prefix: str) -> Any:
+        service = _SERVICES[call.service].client
         try:
-            client = self._clients.client(_SERVICES[call.service].client, call.role)
+            client = self._clients.client(service, call.role, _machine_of(call.execution))
+        except botocore.exceptions.ClientError as error:
+            # Not the called service's word, but that of who is to call it.
+            raise TaskError("States.TaskFailed", str(error)) from error
+        try:
             operation = _operation(client, call)
             parameters = _to_api(call.parameters, operation.input_shape, call)
             answer = client._make_api_call(operation.name, parameters)
@@ -182,34 +187,38 @@ class RoleClients:
         self._endpoint_url = endpoint_url
         self._region = region
         self._lock = threading.Lock()
-        self._sessions: dict[str, tuple[float, boto3.Session]] = {}
+        self._sessions: dict[tuple[str, str], tuple[float, boto3.Session]] = {}
         self._clients: dict[tuple[boto3.Session, str], Any] = {}
 
-    def client(self, service: str, role: str) -> Any:
+    def client(self, service: str, role: str, source: str = "") -> Any:
         """A client of a service with the role's credentials.
 
+        `source` is the ARN of what the role is assumed for, `aws:SourceArn` to its trust policy.
         Raises botocore's ClientError when the role cannot be assumed.
         """
         with self._lock:
-            session = self._session(role)
+            session = self._session(role, source)
             if (session, service) not in self._clients:
                 self._clients[session, service] = self._make(session, service)
             return self._clients[session, service]
 
-    def _session(self, role: str) -> boto3.Session:
-        expires, session = self._sessions.get(role, (0.0, None))
+    def _session(self, role: str, source: str) -> boto3.Session:
+        expires, session = self._sessions.get((role, source), (0.0, None))
         if session is None or time.monotonic() > expires:
-            session = self._assume(role)
+            session = self._assume(role, source)
             expires = time.monotonic() + CREDENTIALS_LIFETIME_SECONDS - CREDENTIALS_MARGIN_SECONDS
-            self._sessions[role] = (expires, session)
+            self._sessions[role, source] = (expires, session)
         return session
 
-    def _assume(self, role: str) -> boto3.Session:
+    def _assume(self, role: str, source: str) -> boto3.Session:
         sts = self._make(boto3.Session(), "sts")
+        # A request cannot say its aws:SourceArn; it travels where the cloud looks for it.
+        travelling = {"ExternalId": source} if source else {}
         credentials = sts.assume_role(
             RoleArn=role,
             RoleSessionName="state-machine",
             DurationSeconds=CREDENTIALS_LIFETIME_SECONDS,
+            **travelling,
         )["Credentials"]
         return boto3.Session(
             aws_access_key_id=credentials["AccessKeyId"],
@@ -325,6 +334,11 @@ def _to_states(value: Any, shape: Any) -> Any:
     if shape.type_name == "blob":
         return (value if isinstance(value, bytes) else value.read()).decode()
     return value
+
+
+def _machine_of(execution: str) -> str:
+    """The ARN of an execution's state machine."""
+    return execution.rpartition(":")[0].replace(":execution:", ":stateMachine:")
 
 
 def _client_error(prefix: str, error: botocore.exceptions.ClientError, model: Any) -> TaskError:

@@ -114,7 +114,7 @@ class Observer:
         self._machines = [stack.outputs[machine] for machine in MACHINES]
         machine = stack.step_functions.describe_state_machine(stateMachineArn=self._machines[0])
         clients = RoleClients(stack.cloud.endpoint_url, REGION)
-        self._redshift_data = clients.client("redshift-data", machine["roleArn"])
+        self._redshift_data = clients.client("redshift-data", machine["roleArn"], self._machines[0])
 
     def look(self) -> Observed:
         archived, quarantined, reasons = self._kept()
