@@ -177,6 +177,7 @@ class LaptopCloud:
         ministack_plugs.answer_secret_arns()
         ministack_plugs.read_yaml_definitions()
         ministack_plugs.assume_roles_as_a_service()
+        ministack_plugs.let_wildcards_match_newlines()
         ministack_plugs.call_services_as_the_machine(self._tasks)
         ministack_plugs.refuse_deletes_by_object()
         ministack_plugs.hide_missing_objects()

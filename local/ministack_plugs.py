@@ -7,6 +7,7 @@ version is pinned: what is replaced here is not a public interface.
 import dataclasses
 import json
 import logging
+import re
 import string
 import threading
 import time
@@ -14,6 +15,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -151,6 +153,18 @@ def assume_roles_as_a_service() -> None:
         return bool(evaluate(trust, caller, context))
 
     iam_evaluator.evaluate_trust_policy = evaluate_trust_policy
+
+
+def let_wildcards_match_newlines() -> None:
+    """Have `*` in a policy match a key that holds a line break, which the stock one does not."""
+    compile_pattern = iam_evaluator._fnmatch_compile
+
+    @cache
+    def compile_over_lines(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+        compiled = compile_pattern(pattern, ignore_case)
+        return re.compile(compiled.pattern, compiled.flags | re.DOTALL)
+
+    iam_evaluator._fnmatch_compile = compile_over_lines
 
 
 def call_services_as_the_machine(tasks: SdkTasks) -> None:

@@ -95,6 +95,22 @@ class Pipeline:
     def is_busy(self, executions: list[dict[str, Any]]) -> bool:
         return self.messages_waiting() > 0 or any(e["status"] == "RUNNING" for e in executions)
 
+    def first_running(self) -> str:
+        """The ARN of an execution that runs a statement."""
+        deadline = time.monotonic() + LOAD_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            for execution in self.stack.executions():
+                arn = execution["executionArn"]
+                if execution["status"] == "RUNNING" and self.has_submitted(arn):
+                    return str(arn)
+            time.sleep(POLL_SECONDS)
+        raise AssertionError("no execution runs a statement")
+
+    def has_submitted(self, execution_arn: str) -> bool:
+        history = self.stack.step_functions.get_execution_history(executionArn=execution_arn)
+        entered = [e.get("stateEnteredEventDetails", {}).get("name") for e in history["events"]]
+        return "WaitForLoad" in entered
+
     def messages_waiting(self) -> int:
         return messages_in(self.stack, "IngestQueueUrl")
 

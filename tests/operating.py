@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from local.stack import Stack
@@ -10,8 +10,11 @@ from local.stack import Stack
 
 @dataclass(frozen=True)
 class Mail:
+    """`attributes` are those of the message, as texts by name."""
+
     subject: str
     message: str
+    attributes: dict[str, str] = field(default_factory=dict)
 
     def line(self, title: str) -> str:
         """What follows `title: ` on a line of its own; "" where there is none."""
@@ -53,7 +56,14 @@ class Mailbox:
     def new_mails(self) -> list[Mail]:
         """Those that have come since this was last asked, in that order."""
         bodies = (json.loads(message) for message in received(self._sqs, self._url))
-        return [Mail(body.get("Subject", ""), body["Message"]) for body in bodies]
+        return [
+            Mail(
+                body.get("Subject", ""),
+                body["Message"],
+                {name: item["Value"] for name, item in body.get("MessageAttributes", {}).items()},
+            )
+            for body in bodies
+        ]
 
 
 def received(sqs: Any, url: str) -> Iterator[str]:

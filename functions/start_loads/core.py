@@ -35,6 +35,8 @@ COMPRESSION_SUFFIXES = frozenset(
     {"br", "bz2", "deflate", "gz", "lz4", "lzo", "snappy", "xz", "zip", "zst"}
 )
 
+# XML 1.0 has no way to write these, and so S3's DeleteObjects takes no key that holds one.
+_OUTSIDE_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _PLAIN_SUFFIX = re.compile(r"[a-z0-9]{1,10}")
 _OUTSIDE_SLUG = re.compile(r"[^0-9A-Za-z_-]")
 
@@ -95,6 +97,14 @@ class UploadedFile:
             if suffix not in COMPRESSION_SUFFIXES:
                 break
         return ".".join([self.file_id, *suffixes])
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether the file is to share its load with no other: DeleteObjects cannot name its key.
+
+        It is loaded and archived; then its load waits for an operator, who deletes it by hand.
+        """
+        return _OUTSIDE_XML.search(self.key) is not None
 
     @property
     def archive_key(self) -> str:
@@ -368,9 +378,10 @@ def _uploaded_file(**fields: Any) -> UploadedFile:
 
 
 def _chunks(files: list[UploadedFile]) -> Iterator[tuple[UploadedFile, ...]]:
+    yield from ((file,) for file in files if file.stands_alone)
     chunk: list[UploadedFile] = []
     chunk_bytes = 0
-    for file in files:
+    for file in (file for file in files if not file.stands_alone):
         # The entry and the comma or bracket before it; the closing bracket comes on top.
         entry_bytes = len(_compact_json(file.manifest_entry()).encode()) + 1
         is_full = len(chunk) == MAX_FILES_PER_LOAD

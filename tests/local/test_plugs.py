@@ -128,7 +128,9 @@ def create_role(client: Client, name: str, actions: list[str], trust: Any = TRUS
     return str(role["Arn"])
 
 
-def run_task(client: Client, name: str, task: Any, actions: list[str]) -> dict[str, Any]:
+def run_task(
+    client: Client, name: str, task: Any, actions: list[str], trust: Any = TRUST
+) -> dict[str, Any]:
     """Run a state machine of one task, whose role may do `actions`; return the execution."""
     states = client("stepfunctions")
     definition = {
@@ -137,7 +139,9 @@ def run_task(client: Client, name: str, task: Any, actions: list[str]) -> dict[s
         "States": {"Call": {"Type": "Task", "End": True, **task}},
     }
     machine = states.create_state_machine(
-        name=name, definition=json.dumps(definition), roleArn=create_role(client, name, actions)
+        name=name,
+        definition=json.dumps(definition),
+        roleArn=create_role(client, name, actions, trust),
     )["stateMachineArn"]
     execution = states.start_execution(stateMachineArn=machine)["executionArn"]
 
@@ -403,6 +407,52 @@ def test_role_may_ask_for_the_source_account(client: Client, plugged: bool) -> N
         assumed = False
 
     assert assumed == plugged
+
+
+def test_role_may_ask_for_the_source_arn(client: Client, plugged: bool) -> None:
+    task = {
+        "Resource": "arn:aws:states:::aws-sdk:sts:getCallerIdentity",
+        "Output": {},
+        "Retry": [],
+    }
+    pattern = "arn:aws:states:us-east-1:000000000000:stateMachine:guarded-*"
+    condition = {"ArnLike": {"aws:SourceArn": pattern}}
+    trust = {**TRUST, "Statement": [{**TRUST["Statement"][0], "Condition": condition}]}  # type: ignore[dict-item]
+    outcomes = {
+        name: run_task(client, name, task, [], trust)["status"] for name in ("guarded-a", "other-a")
+    }
+
+    # Stock machines call services as nobody, whatever their role's trust.
+    expected = ("SUCCEEDED", "FAILED" if plugged else "SUCCEEDED")
+    assert (outcomes["guarded-a"], outcomes["other-a"]) == expected
+
+
+def test_wildcard_of_a_policy_matches_a_line_break(client: Client, plugged: bool) -> None:
+    client("s3").create_bucket(Bucket="lines")
+    client("s3").put_object(Bucket="lines", Key="a\nb", Body=b"")
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::lines/*"}
+    role = create_role(client, "lines", [])
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    client("iam").put_role_policy(
+        RoleName="lines", PolicyName="policy", PolicyDocument=json.dumps(policy)
+    )
+    credentials = client("sts").assume_role(RoleArn=role, RoleSessionName="lines")["Credentials"]
+    s3 = boto3.client(
+        "s3",
+        region_name=REGION,
+        endpoint_url=client("s3").meta.endpoint_url,
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+    )
+
+    try:
+        s3.head_object(Bucket="lines", Key="a\nb")
+        is_allowed = True
+    except ClientError:
+        is_allowed = False
+
+    assert is_allowed == plugged
 
 
 def test_messages_are_batched_within_the_window(client: Client, plugged: bool) -> None:

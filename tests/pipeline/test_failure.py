@@ -110,7 +110,7 @@ def test_bad_file_goes_to_quarantine_with_its_reason(
     assert pipeline.status_of_statement(noted["statement_id"]) == "FAILED"
 
     [mail] = pipeline.mails("Support")
-    assert mail.subject == "flights: file refused (LoadFailed)"
+    assert mail.subject == "flights: file refused (data: LoadFailed)"
     assert f"File at fault:\n  {key}\n" in mail.message
     assert quarantined in mail.message
     assert reason in mail.message

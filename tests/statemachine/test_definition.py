@@ -183,8 +183,8 @@ def test_no_jsonata_is_left_unwrapped() -> None:
 FUNCTIONS = set(
     """
     states contains count encodeUrlComponent exists floor formatNumber hash join lowercase map merge
-    millis min not now number parse power random replace sort string substring substringAfter
-    toMillis
+    millis min not now number parse power random replace round sort split string substring
+    substringAfter substringBefore toMillis
     """.split()
 )
 

@@ -150,6 +150,17 @@ def test_a_load_has_at_most_100_files(upload: Upload, count: int, sizes: list[in
     assert [len(load.files) for load in loads] == sizes
 
 
+def test_key_that_cannot_be_deleted_in_a_batch_spoils_no_batch(upload: Upload) -> None:
+    keys = ["raw/flights/a.csv", "raw/flights/bell\x07.csv", "raw/flights/b\tc\n.csv"]
+
+    loads = core.plan_loads(upload(key=key) for key in keys)
+
+    assert sorted(sorted(file.key for file in load.files) for load in loads) == [
+        ["raw/flights/a.csv", "raw/flights/b\tc\n.csv"],
+        ["raw/flights/bell\x07.csv"],
+    ]
+
+
 def test_versions_of_one_key_are_loaded_together(upload: Upload) -> None:
     (load,) = core.plan_loads([upload(version_id="v1"), upload(version_id="v2")])
 
