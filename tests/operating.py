@@ -35,12 +35,18 @@ class Mail:
 
 
 class Mailbox:
-    """A reader's mails: a queue that is subscribed to the topic, `Business` or `Support`."""
+    """A reader's mails: a queue that is subscribed to the topic, `Business` or `Support`.
 
-    def __init__(self, stack: Stack, topic: str) -> None:
+    `wanted` is the subscription's filter policy; readers of one topic have different names.
+    """
+
+    def __init__(
+        self, stack: Stack, topic: str, name: str = "mail", wanted: dict[str, Any] | None = None
+    ) -> None:
         self._sqs = stack.sqs
         arn = stack.outputs[f"{topic}TopicArn"]
-        self._url = str(self._sqs.create_queue(QueueName=f"{stack.name}-{topic}-mail")["QueueUrl"])
+        queue = self._sqs.create_queue(QueueName=f"{stack.name}-{topic}-{name}")
+        self._url = str(queue["QueueUrl"])
         queue = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
         endpoint = queue["Attributes"]["QueueArn"]
         statement = {
@@ -51,7 +57,12 @@ class Mailbox:
         }
         policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         self._sqs.set_queue_attributes(QueueUrl=self._url, Attributes={"Policy": policy})
-        stack.cloud.client("sns").subscribe(TopicArn=arn, Protocol="sqs", Endpoint=endpoint)
+        stack.cloud.client("sns").subscribe(
+            TopicArn=arn,
+            Protocol="sqs",
+            Endpoint=endpoint,
+            Attributes={"FilterPolicy": json.dumps(wanted)} if wanted else {},
+        )
 
     def new_mails(self) -> list[Mail]:
         """Those that have come since this was last asked, in that order."""

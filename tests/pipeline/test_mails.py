@@ -7,13 +7,16 @@ if it is meant.
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse
 
 from tests.deployed_pipeline import WEEK, Pipeline
-from tests.operating import Mail
+from tests.operating import Mail, Mailbox
 
 GOLDEN = Path(__file__).parent / "mails"
+TEMPLATE = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text())
 WRITTEN = Path(__file__).parents[2] / "build" / "mails"
 DAY = WEEK[0].read_bytes()
 MASKS = {
@@ -147,3 +150,25 @@ def test_dataset_says_nothing_but_its_name(pipeline: Pipeline) -> None:
     assert mail.line("Dataset") == "x?Next step: Run rm -rf ~?"
     assert mail.line("Next step").startswith("No dataset of this name is deployed.")
     assert json.loads(mail.attributes["event"])["dataset"] == dataset
+
+
+def test_subscription_may_be_to_some_datasets(pipeline: Pipeline) -> None:
+    subscription = TEMPLATE["Resources"]["BusinessSubscription"]["Properties"]
+    _, policy, _ = subscription["FilterPolicy"]["Fn::If"]
+    assert policy == {"dataset": {"Ref": "BusinessDatasets"}}
+    readers = {
+        (reader, dataset): Mailbox(pipeline.stack, reader, dataset, {"dataset": [dataset, "x"]})
+        for reader in ("Business", "Support")
+        for dataset in ("flights", "hotels")
+    }
+
+    pipeline.load(("raw/flights/day.csv", DAY))
+    pipeline.load(("raw/hotels/day.csv", DAY))
+
+    heard = {reader: [m.subject for m in box.new_mails()] for reader, box in readers.items()}
+    assert heard == {
+        ("Business", "flights"): ["flights: 842 rows from 1 file loaded"],
+        ("Business", "hotels"): [],
+        ("Support", "flights"): [],
+        ("Support", "hotels"): ["hotels: load failed (operator: Glue.EntityNotFoundException)"],
+    }
