@@ -7,7 +7,6 @@ if it is meant.
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from samtranslator.yaml_helper import yaml_parse
