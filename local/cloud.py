@@ -174,6 +174,7 @@ class LaptopCloud:
         data_api = DataApi(self._redshift.warehouses)
         ministack_plugs.serve_data_api(data_api.handle, self._redshift.workgroup_arn)
         ministack_plugs.provision_redshift_serverless(self._redshift)
+        ministack_plugs.provision_composite_alarms(self.endpoint_url, REGION)
         ministack_plugs.answer_secret_arns()
         ministack_plugs.read_yaml_definitions()
         ministack_plugs.assume_roles_as_a_service()

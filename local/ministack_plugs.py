@@ -12,7 +12,7 @@ import string
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+import boto3
 import botocore.exceptions
 import yaml  # type: ignore[import-untyped]
 from ministack import app
@@ -82,13 +83,40 @@ def provision_redshift_serverless(redshift: RedshiftServerless) -> None:
         },
     }
     provisioners._RESOURCE_HANDLERS.update(types)
+    _provision_on_worker(types.keys())
+
+
+def _provision_on_worker(types: Collection[str]) -> None:
+    """Keep the event loop free, which serves every other request, those of provisioning too."""
     on_worker = stacks._runs_on_worker_thread
 
     def runs_on_worker_thread(resource_type: str) -> bool:
-        # A warehouse takes a second to start, and the event loop serves every other request.
         return resource_type in types or bool(on_worker(resource_type))
 
     stacks._runs_on_worker_thread = runs_on_worker_thread
+
+
+def provision_composite_alarms(endpoint_url: str, region: str) -> None:
+    """Add AWS::CloudWatch::CompositeAlarm to CloudFormation."""
+
+    def client() -> Any:
+        return boto3.client("cloudwatch", endpoint_url=endpoint_url, region_name=region)
+
+    def create(_id: str, properties: Any, _stack: str) -> Any:
+        known = ("AlarmName", "AlarmDescription", "AlarmRule", "AlarmActions")
+        client().put_composite_alarm(**{name: properties[name] for name in known})
+        return properties["AlarmName"], {}
+
+    def delete(name: str, _properties: Any) -> None:
+        client().delete_alarms(AlarmNames=[name])
+
+    kind = "AWS::CloudWatch::CompositeAlarm"
+    provisioners._RESOURCE_HANDLERS[kind] = {
+        "create": create,
+        "update": lambda name, _old, new, stack: create(name, new, stack),
+        "delete": delete,
+    }
+    _provision_on_worker({kind})
 
 
 def answer_secret_arns() -> None:

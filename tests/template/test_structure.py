@@ -35,7 +35,12 @@ def stem_of(logical_id: str, kind: str) -> str:
 
 
 def test_functions_were_found() -> None:
-    assert {"StartLoadsFunction", "ApplySqlFunction", "SweepFunction"} == set(FUNCTIONS)
+    assert {
+        "StartLoadsFunction",
+        "SweepFunction",
+        "MeasureLoadsFunction",
+        "ApplySqlFunction",
+    } == set(FUNCTIONS)
     assert MACHINES == ["LoadStateMachine", "AbandonedLoadStateMachine"]
 
 
@@ -163,7 +168,7 @@ def test_policy_statement_is_narrow(name: str, statement: dict[str, Any]) -> Non
 
     assert not [action for action in actions if "*" in action]
     if statement["Resource"] == "*":
-        assert all(a in unscopable or a.startswith("logs:") for a in actions), name
+        assert all(a in unscopable or a.startswith(("logs:", "xray:")) for a in actions), name
 
 
 def test_batch_is_large_only_with_a_window() -> None:

@@ -1,0 +1,1 @@
+"""Measures what became of loads, for dashboards and alarms."""

@@ -1,0 +1,67 @@
+"""What `MeasureLoadsFunction` counts of an ended load. Pure, no AWS."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+LOADED_STATUS = "loaded"
+SPLIT_STATUS = "split"
+# How the load machine names the classes of failure, and how they are counted.
+FAILURES = {
+    "DataError": "FilesRefused",
+    "OperatorError": "OperatorErrors",
+    "TransientError": "TransientErrors",
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One value. `unit` is CloudWatch's name of it."""
+
+    name: str
+    unit: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What an execution amounts to. `dataset` is "" where no table of that name was seen to be:
+    keys are anybody's, and each name of a dimension is paid for."""
+
+    dataset: str
+    metrics: tuple[Metric, ...]
+
+
+def measure(execution: Mapping[str, Any]) -> Measurement:
+    """What a described execution of the load machine, one that has ended, amounts to."""
+    load = json.loads(execution.get("input") or "{}")
+    if execution["status"] != "SUCCEEDED":
+        name = FAILURES.get(execution.get("error", ""), "UnfinishedLoads")
+        is_known = name == "FilesRefused"
+        return Measurement(load["dataset"] if is_known else "", (Metric(name, "Count", 1),))
+    result = json.loads(execution.get("output") or "{}")
+    return Measurement(load["dataset"], tuple(_metrics(load, result, execution)))
+
+
+def _metrics(
+    load: Mapping[str, Any], result: Mapping[str, Any], execution: Mapping[str, Any]
+) -> Iterator[Metric]:
+    if result.get("status") != LOADED_STATUS:
+        is_split = result.get("status") == SPLIT_STATUS
+        yield Metric("LoadsSplit" if is_split else "LoadsRepeated", "Count", 1)
+        return
+    started, ended = execution["startDate"], execution["stopDate"]
+    yield Metric("FilesLoaded", "Count", result["files_loaded"])
+    yield Metric("FilesSkipped", "Count", result["files_skipped"])
+    yield Metric("RowsRead", "Count", result["source_rows"])
+    yield Metric("RowsRejected", "Count", result["rejected_rows"])
+    if result["source_rows"]:
+        percent = 100 * result["rejected_rows"] / result["source_rows"]
+        yield Metric("RejectedPercent", "Percent", percent)
+    yield Metric("BytesLoaded", "Bytes", sum(file["size"] for file in load["files"]))
+    yield Metric("LoadSeconds", "Seconds", (ended - started).total_seconds())
+    for file in load["files"]:
+        age = ended - datetime.fromisoformat(file["uploaded_at"])
+        yield Metric("FileAgeSeconds", "Seconds", age.total_seconds())
