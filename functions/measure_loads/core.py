@@ -34,6 +34,11 @@ class Measurement:
     metrics: tuple[Metric, ...]
 
 
+def load_id_of(execution: Mapping[str, Any]) -> str:
+    """The load that an execution was an attempt at."""
+    return str(json.loads(execution.get("input") or "{}").get("load_id", ""))
+
+
 def measure(execution: Mapping[str, Any]) -> Measurement:
     """What a described execution of the load machine, one that has ended, amounts to."""
     load = json.loads(execution.get("input") or "{}")

@@ -28,8 +28,9 @@ metrics = Metrics()
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[float]]:
     """Measure one load; see the module for the shapes."""
     arn = event["detail"]["executionArn"]
-    measurement = core.measure(states_client().describe_execution(executionArn=arn))
-    logger.set_correlation_id(arn.rpartition(":")[2])
+    execution = states_client().describe_execution(executionArn=arn)
+    measurement = core.measure(execution)
+    logger.set_correlation_id(core.load_id_of(execution))
     if measurement.dataset:
         metrics.add_dimension("dataset", measurement.dataset)
         # The same once more over all datasets, for what is about the whole.

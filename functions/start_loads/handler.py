@@ -46,7 +46,12 @@ def start_from_queue(messages: list[dict[str, Any]]) -> dict[str, Any]:
         try:
             start_load(load)
         except (ClientError, BotoCoreError, core.AttemptsExhaustedError) as error:
-            logger.exception("load not started", dataset=load.dataset, reason=str(error))
+            logger.exception(
+                "load not started",
+                correlation_id=load.load_id,
+                dataset=load.dataset,
+                reason=str(error),
+            )
             failed |= intake.messages_of(load)
     message_ids = [message["messageId"] for message in messages]
     return {"batchItemFailures": [{"itemIdentifier": i} for i in message_ids if i in failed]}
@@ -97,11 +102,26 @@ def start_load(load: core.Load) -> str | None:
     for run_id in load.run_ids():
         taken_by = try_to_start(run_id, document)
         if taken_by is None:
-            logger.info("load started", dataset=load.dataset, run_id=run_id, files=len(load.files))
+            logger.info(
+                "load started",
+                correlation_id=load.load_id,
+                dataset=load.dataset,
+                run_id=run_id,
+                # By these a file is found: its line names the load, and that the statement.
+                files=[
+                    {"file_id": file.file_id, "key": file.key, "version_id": file.version_id}
+                    for file in load.files
+                ],
+            )
             return run_id
         if core.is_duplicate(*taken_by):
             reason = f"execution {run_id} is {taken_by[0]}"
-            logger.info("duplicate skipped", dataset=load.dataset, reason=reason)
+            logger.info(
+                "duplicate skipped",
+                correlation_id=load.load_id,
+                dataset=load.dataset,
+                reason=reason,
+            )
             return None
     raise core.AttemptsExhaustedError(f"{load.load_id} has failed {core.MAX_ATTEMPTS} times")
 

@@ -28,6 +28,19 @@ def test_plain_notification_starts_its_load(invoke: Invoke, states: Any, event: 
     assert load["files"][0]["file_id"] == "10dad528c21240f46a1fdc9b9514dffb"
 
 
+def test_line_of_a_load_leads_from_its_files_to_its_run(
+    invoke: Invoke, states: Any, event: Event, log_lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    invoke(event("s3_notification"))
+
+    (load,) = states.loads()
+    [line] = [line for line in log_lines() if line["message"] == "load started"]
+    assert line["correlation_id"] == line["run_id"] == load["load_id"]
+    assert line["files"] == [
+        {name: load["files"][0][name] for name in ("file_id", "key", "version_id")}
+    ]
+
+
 def test_batch_of_two_datasets_starts_two_loads(invoke: Invoke, states: Any, event: Event) -> None:
     answer = invoke(event("sqs_three_files_two_datasets"))
 
