@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -240,7 +240,7 @@ def waiting_for(loading: Loading) -> int:
     return int(count)
 
 
-def at_once(*calls: Callable[[], Answer], while_held: Loading) -> list[Answer]:
+def at_once(*calls: Callable[[], Any], while_held: Loading) -> list[Any]:
     """What the calls answer, all of which have begun before the dataset's lock is let go."""
     with ThreadPoolExecutor(len(calls)) as executor:
         with held(while_held):
@@ -249,7 +249,7 @@ def at_once(*calls: Callable[[], Answer], while_held: Loading) -> list[Answer]:
                 lambda: waiting_for(while_held) == len(calls),
                 unless=lambda: any(future.done() for future in futures),
             )
-        return [_result(future) for future in futures]
+        return [future.result(WAIT_SECONDS) for future in futures]
 
 
 def wait_until(condition: Callable[[], bool], unless: Callable[[], bool] = lambda: False) -> None:
@@ -258,7 +258,3 @@ def wait_until(condition: Callable[[], bool], unless: Callable[[], bool] = lambd
     while not condition() and not unless():
         assert time.monotonic() < deadline, "it did not come true"
         threading.Event().wait(0.01)
-
-
-def _result(future: "Future[Answer]") -> Answer:
-    return future.result(WAIT_SECONDS)
