@@ -94,9 +94,13 @@ class Loading:
 
     def load(self, *versions: Version) -> Answer:
         """One attempt at the load of these versions, in a session of its own."""
+        with self.session() as connection:
+            return self.load_in(connection, *versions)
+
+    def load_in(self, connection: Connection, *versions: Version) -> Answer:
         load = load_of(*versions)
         entries = [file.manifest_entry() for file in load.files]
-        return self.call(self.staged(load, versions), load.load_id, entries)
+        return self.call_in(connection, self.staged(load, versions), load.load_id, entries)
 
     def staged(self, load: Load, versions: Iterable[Version]) -> str:
         """The run_id of a further attempt at the load, whose files and partition are there."""

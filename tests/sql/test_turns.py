@@ -18,19 +18,11 @@ from tests.sql.loading import (
     Answer,
     Connection,
     Loading,
-    Version,
-    load_of,
     wait_until,
 )
 
 # The ledger's clock counts seconds: within this time it moves on once at least.
 LONGER_THAN_A_TICK = 1.2
-
-
-def load_in(connection: Connection, loading: Loading, *versions: Version) -> Answer:
-    load = load_of(*versions)
-    entries = [file.manifest_entry() for file in load.files]
-    return loading.call_in(connection, loading.staged(load, versions), load.load_id, entries)
 
 
 @contextmanager
@@ -65,9 +57,9 @@ def while_it_waits(
 def test_load_waits_for_the_lock_before_it_does_anything(loading: Loading) -> None:
     first, second = loading.version(1, name="1.csv"), loading.version(2, name="2.csv")
     with two_sessions(loading, IsolationLevel.READ_COMMITTED) as (one, two):
-        load_in(one, loading, first)
+        loading.load_in(one, first)
         awaited, answer = while_it_waits(
-            loading, one, two, lambda: load_in(two, loading, first, second)
+            loading, one, two, lambda: loading.load_in(two, first, second)
         )
         two.commit()
 
@@ -81,9 +73,9 @@ def test_load_whose_snapshot_is_older_than_its_turn_ends_in_a_conflict(loading: 
     # Redshift is believed to take the snapshot after LOCK; at this level PostgreSQL does before.
     first, second = loading.version(1, name="1.csv"), loading.version(2, name="2.csv")
     with two_sessions(loading, IsolationLevel.REPEATABLE_READ) as (one, two):
-        load_in(one, loading, first)
+        loading.load_in(one, first)
         awaited, answer = while_it_waits(
-            loading, one, two, lambda: load_in(two, loading, first, second)
+            loading, one, two, lambda: loading.load_in(two, first, second)
         )
         with pytest.raises(psycopg.errors.SerializationFailure):
             answer()

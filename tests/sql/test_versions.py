@@ -117,8 +117,13 @@ def test_fractions_of_a_second_decide_nothing(flights: Loading) -> None:
 
 
 @pytest.mark.parametrize("is_greater_first", [True, False])
-def test_file_id_decides_where_nothing_else_does(flights: Loading, is_greater_first: bool) -> None:
-    versions = sorted((flights.version(n) for n in (1, 2)), key=lambda version: version.file_id)
+@pytest.mark.parametrize("sequencers", [("", ""), ("55", "5500"), ("5500", "55")], ids=str)
+def test_file_id_decides_where_nothing_else_does(
+    flights: Loading, sequencers: tuple[str, str], is_greater_first: bool
+) -> None:
+    # Sequencers are of one length once the shorter one has zeros at its right.
+    versions = [flights.version(n, sequencer=text) for n, text in enumerate(sequencers, start=1)]
+    versions.sort(key=lambda version: version.file_id)
     for version in reversed(versions) if is_greater_first else versions:
         flights.load(version)
 
