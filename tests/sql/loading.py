@@ -65,7 +65,6 @@ class Loading:
     stack: Stack
     dataset: Dataset
     run_ids: list[str] = field(default_factory=list)
-    _logins: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def lock_table(self) -> str:
@@ -134,7 +133,7 @@ class Loading:
     @contextmanager
     def session(self, secret: str = "LoaderSecretArn") -> Iterator[Connection]:
         """A session in which each statement is a transaction, as the Data API's are."""
-        with self.stack.warehouse.connect(*self._credentials(secret)) as connection:
+        with self.stack.warehouse.connect(*self.stack.credentials(secret)) as connection:
             connection.autocommit = True
             yield connection
 
@@ -202,11 +201,6 @@ class Loading:
                 "StorageDescriptor": {**self._storage, "Location": location},
             },
         )
-
-    def _credentials(self, secret: str) -> tuple[str, str]:
-        if secret not in self._logins:
-            self._logins[secret] = self.stack.credentials(secret)
-        return self._logins[secret]
 
     @cached_property
     def _glue(self) -> Any:
