@@ -35,7 +35,12 @@ def stem_of(logical_id: str, kind: str) -> str:
 
 
 def test_functions_were_found() -> None:
-    assert {"StartLoadsFunction", "ApplySqlFunction", "SweepFunction"} == set(FUNCTIONS)
+    assert set(FUNCTIONS) == {
+        "StartLoadsFunction",
+        "ApplySqlFunction",
+        "SweepFunction",
+        "RotateSecretFunction",
+    }
     assert MACHINES == ["LoadStateMachine", "AbandonedLoadStateMachine"]
 
 
