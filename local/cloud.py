@@ -159,7 +159,7 @@ class LaptopCloud:
 
     def _plug_in(self, undo: contextlib.ExitStack) -> None:
         # MiniStack reads its settings when it is imported, so not before they are set.
-        from local import ministack_plugs
+        from local import ministack_plugs, secret_rotation
         from local.data_api import DataApi
         from local.spectrum import ScanServer
 
@@ -176,6 +176,7 @@ class LaptopCloud:
         ministack_plugs.provision_redshift_serverless(self._redshift)
         ministack_plugs.provision_composite_alarms(self.endpoint_url, REGION)
         ministack_plugs.answer_secret_arns()
+        secret_rotation.install()
         ministack_plugs.read_yaml_definitions()
         ministack_plugs.assume_roles_as_a_service()
         ministack_plugs.let_wildcards_match_newlines()

@@ -4,6 +4,9 @@
 create schema redshift;
 grant usage on schema redshift to public;
 
+-- Redshift lets everybody create objects there; PostgreSQL used to.
+grant create on schema public to public;
+
 -- ---- external schemas ------------------------------------------------------------------------
 
 create table redshift.external_schemas (

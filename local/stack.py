@@ -31,6 +31,10 @@ class Stack:
     def step_functions(self) -> Any:
         return self.cloud.client("stepfunctions")
 
+    @cached_property
+    def secrets(self) -> Any:
+        return self.cloud.client("secretsmanager")
+
     @property
     def warehouse(self) -> Warehouse:
         """The stack's running warehouse."""
@@ -38,7 +42,7 @@ class Stack:
 
     def credentials(self, secret: str) -> tuple[str, str]:
         """User and password in the secret whose ARN is the output of that name."""
-        answer = self.cloud.client("secretsmanager").get_secret_value(SecretId=self.outputs[secret])
+        answer = self.secrets.get_secret_value(SecretId=self.outputs[secret])
         values = json.loads(answer["SecretString"])
         return values["username"], values["password"]
 

@@ -27,7 +27,11 @@ _DEFINER = "security definer"
 _HEADER = re.compile(
     r"create (or replace )?procedure .* as \$\$ language (plpgsql|'')"
     r"(?P<security> security (definer|invoker))?"
+    # Redshift's grammar names one value. Temporary tables are found before it.
+    r"(?P<path> set search_path (to|=) pg_catalog)?"
 )
+# Half of what Redshift keeps in pg_catalog is here.
+_PATH = " set search_path = pg_catalog, redshift"
 
 
 def create_procedure(tokens: Sequence[Token]) -> str:
@@ -52,7 +56,8 @@ def _create_procedure(tokens: Sequence[Token], opened: int, close: int) -> str:
     if header is None:
         raise DialectError(
             "CREATE PROCEDURE: the form vouched for is "
-            "name(…) as $$ … $$ language plpgsql [security definer|invoker]"
+            "name(…) as $$ … $$ language plpgsql [security definer|invoker] "
+            "[set search_path to pg_catalog]"
         )
     inputs: set[str] = set()
     parameters = [_parameter(part, inputs) for part in separated(tokens[opened + 1 : close], ",")]
@@ -62,10 +67,12 @@ def _create_procedure(tokens: Sequence[Token], opened: int, close: int) -> str:
     body_text = next(token.text for token in tokens if token.kind == "body")
     delimiter = body_text[: body_text.index("$", 1) + 1]
     inner = body_text[len(delimiter) : -len(delimiter)]
-    body = Body(tokenize(inner), inputs, is_definer=security.strip() == _DEFINER).translate()
+    is_bound = security.strip() == _DEFINER or bool(header["path"])
+    body = Body(tokenize(inner), inputs, is_bound).translate()
     head = rewrite(tokens[:opened])
     signature = f"{head}({', '.join(parameters)})"
-    return f"{signature} as $procedure${body}$procedure$ language plpgsql{security}"
+    path = _PATH if header["path"] else ""
+    return f"{signature} as $procedure${body}$procedure$ language plpgsql{security}{path}"
 
 
 def _parameter(part: Sequence[Token], inputs: set[str]) -> str:
@@ -105,10 +112,10 @@ _TARGET = re.compile(r"[a-z_][\w$]*( \. [a-z_][\w$]*)?")
 class Body:
     """The body of one procedure, read once from its first token to its last."""
 
-    def __init__(self, tokens: Sequence[Token], inputs: Collection[str], is_definer: bool) -> None:
+    def __init__(self, tokens: Sequence[Token], inputs: Collection[str], is_bound: bool) -> None:
         self.tokens = tokens
         self.inputs = inputs
-        self.is_definer = is_definer
+        self.is_bound = is_bound  # to its caller's transaction, on PostgreSQL
         self.at = 0
         self.out: list[str] = []
         self.depth = 0
@@ -212,10 +219,10 @@ class Body:
         self._statements("end", "when")
         if self.word == "when":
             raise DialectError("a second WHEN: Redshift has OTHERS only")
-        if self.handler_writes and self.is_definer:
+        if self.handler_writes and self.is_bound:
             raise DialectError(
-                "EXCEPTION that runs SQL in a SECURITY DEFINER procedure: PostgreSQL cannot "
-                "commit there as Redshift does"
+                "EXCEPTION that runs SQL in a procedure with SECURITY DEFINER or SET: PostgreSQL "
+                "cannot commit there as Redshift does"
             )
         if self.handler_writes:
             self.out.insert(starts, " rollback;")

@@ -136,11 +136,24 @@ def _access(tokens: Sequence[Token]) -> str:
         raise DialectError(
             "GRANT on an external table: Redshift grants usage on the external schema only"
         )
-    if not re.search(r"^\w+ [^()]*(\([^()]*\))?[^()]* on ", text) or " granted by " in text:
-        raise DialectError("GRANT: only privileges on objects are vouched for")
-    if re.search(r"\b(assumerole|role)\b", text):
-        raise DialectError("GRANT of roles: the laptop has users and groups only")
-    return _checked(tokens)
+    is_of_role = re.fullmatch(r"(grant|revoke) role \w+ (to|from) (role )?\w+", text)
+    is_on_object = re.search(r"^\w+ [^()]*(\([^()]*\))?[^()]* on ", text)
+    if not (is_of_role or is_on_object) or " granted by " in text:
+        raise DialectError("GRANT: only roles, and privileges on objects, are vouched for")
+    if re.search(r"\bassumerole\b", text):
+        raise DialectError("GRANT ASSUMEROLE: the laptop has no COPY and no UNLOAD")
+    check(tokens)
+    return rewrite(_without_role(tokens))
+
+
+def _without_role(tokens: Sequence[Token]) -> list[Token]:
+    """PostgreSQL has one kind of name for users and roles, and no word before it."""
+    before = {"grant", "revoke", "to", "from", ","}
+    return [
+        token
+        for index, token in enumerate(tokens)
+        if not (token.word == "role" and tokens[index - 1].text.lower() in before)
+    ]
 
 
 def _comment(tokens: Sequence[Token]) -> str:
@@ -312,6 +325,7 @@ _CREATES: list[tuple[str, Translation]] = [
     (r"create schema", _checked),
     (r"create user", _create_user),
     (r"create group", _checked),
+    (r"create role \w+$", _checked),
     (
         r"create (or replace )?(function|library|model)",
         _refused("CREATE FUNCTION: the laptop vouches for procedures only"),
@@ -325,7 +339,7 @@ _CREATES: list[tuple[str, Translation]] = [
     ),
 ]
 _DROPS: list[tuple[str, Translation]] = [
-    (r"drop (table|view|procedure|user|group)", _checked),
+    (r"drop (table|view|procedure|user|group|role)", _checked),
     (r"drop schema", _drop_schema),
 ]
 _ALTERS: list[tuple[str, Translation]] = [

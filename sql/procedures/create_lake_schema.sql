@@ -21,7 +21,8 @@ begin
 end;
 $$
 language plpgsql
-security definer;
+security definer
+set search_path to pg_catalog;
 
 -- Made at deploy time too: AWS does not say in so many words that a procedure may do it.
 create external schema if not exists lake

@@ -13,8 +13,9 @@
 -- Reads:      the temporary tables load_files (etl.register_files) and load_rows (the dataset's
 --             procedure: file_id, line, is_header, reject_reason)
 -- Writes:     etl.loads, etl.loaded_files, etl.rejected_rows
--- Errors:     a file whose header is another, that holds no readable row, or of which nothing
---             was read; rows read <> rows aggregated + rows rejected
+-- Errors:     a load that is in the ledger with other files; a file whose header is another, that
+--             holds no readable row, or of which nothing was read; rows read <> rows aggregated +
+--             rows rejected
 -- Rerun:      a load that is in the ledger gives its recorded answer and writes nothing.
 -- Example:    see etl.load_flights, which calls it
 create or replace procedure etl.finish_load(
@@ -35,6 +36,8 @@ create or replace procedure etl.finish_load(
 as $$
 declare
     v_recorded_loads bigint;
+    v_recorded_files bigint;
+    v_given_files bigint;
     v_bad_files bigint;
     v_file_id varchar(32);
     v_object_key varchar(1024);
@@ -47,6 +50,23 @@ begin
     where load_id = p_load_id;
 
     if v_recorded_loads > 0 then
+        -- Its answer stands for the files that it was given, and for no others: they would be
+        -- taken for loaded. A file that an earlier load had brought is in the ledger as that one's.
+        select nvl(sum(files_loaded + files_skipped), 0) into v_recorded_files
+        from etl.loads
+        where load_id = p_load_id and dataset = p_dataset;
+        select count(*), nvl(sum(case when status = 'skipped' then 0 else 1 end), 0)
+        into v_given_files, v_bad_files
+        from load_files
+        where status <> 'replaced';
+        select v_bad_files + count(*) into v_bad_files
+        from etl.loaded_files
+        where load_id = p_load_id and file_id not in (select file_id from load_files);
+        if v_bad_files > 0 or v_given_files <> v_recorded_files then
+            raise exception 'load %: the ledger has it with other files (% there, % given here); a load_id stands for one set of files',
+                p_load_id, v_recorded_files, v_given_files;
+        end if;
+
         select status, files_loaded, files_skipped, source_rows, rejected_rows, aggregate_rows, empty_file_ids
         into p_status, p_files_loaded, p_files_skipped, p_source_rows, p_rejected_rows, p_aggregate_rows, p_empty_file_ids
         from etl.loads
@@ -209,4 +229,5 @@ begin
 end;
 $$
 language plpgsql
-security definer;
+security definer
+set search_path to pg_catalog;

@@ -68,7 +68,7 @@ begin
         where positions.position < json_array_length(p_files)
     ),
 
-    batch as (
+    given as (
         select
             json_extract_path_text(entries.entry, 'file_id') as file_id,
             json_extract_path_text(entries.entry, 'key') as object_key,
@@ -80,6 +80,34 @@ begin
             ) as uploaded_at,
             json_extract_path_text(entries.entry, 'is_gone') = 'true' as is_gone
         from entries
+    ),
+
+    -- A file that is given twice is one file. What S3 told of it, with a sequencer, goes first.
+    batch as (
+        select
+            numbered.file_id,
+            numbered.object_key,
+            numbered.version_id,
+            numbered.sequencer,
+            numbered.size_bytes,
+            numbered.uploaded_at,
+            numbered.is_gone
+        from (
+            select
+                given.file_id,
+                given.object_key,
+                given.version_id,
+                given.sequencer,
+                given.size_bytes,
+                given.uploaded_at,
+                given.is_gone,
+                row_number() over (
+                    partition by given.file_id
+                    order by given.sequencer desc, given.uploaded_at
+                ) as occurrence
+            from given
+        ) as numbered
+        where numbered.occurrence = 1
     ),
 
     ledger as (
@@ -183,4 +211,5 @@ begin
 end;
 $$
 language plpgsql
-security definer;
+security definer
+set search_path to pg_catalog;

@@ -47,6 +47,9 @@ class Mutation:
 
 CONCURRENCY = "tests/faults/test_concurrency.py::"
 RERUN = "tests/pipeline/test_rerun.py::"
+PRIVILEGES = "tests/sql/test_privileges.py::"
+TURNS = "tests/sql/test_turns.py::"
+LEDGER = "tests/sql/test_ledger.py::"
 MUTATIONS = (
     Mutation(
         "the ledger check: a file that is in the ledger is skipped",
@@ -64,6 +67,18 @@ MUTATIONS = (
         CONCURRENCY + "test_loads_of_one_dataset_take_turns_and_those_of_two_do_not",
     ),
     Mutation(
+        "the LOCK alone: waiting begins before any snapshot",
+        "sql/datasets/flights/load_flights.sql",
+        (("    lock table etl.flights_lock;\n", ""),),
+        TURNS + "test_load_waits_for_the_lock_before_it_does_anything",
+    ),
+    Mutation(
+        "the update of the lock's row alone: a snapshot from before the turn is a conflict",
+        "sql/datasets/flights/load_flights.sql",
+        (("    update etl.flights_lock set is_held = true;\n", ""),),
+        TURNS + "test_load_whose_snapshot_is_older_than_its_turn_ends_in_a_conflict",
+    ),
+    Mutation(
         "the sequencers in the order of versions",
         "sql/procedures/register_files.sql",
         (("                    rpad(candidates.sequencer, 64, '0') desc,\n", ""),),
@@ -74,6 +89,36 @@ MUTATIONS = (
         "sql/procedures/finish_load.sql",
         (("if v_recorded_loads > 0 then", "if v_recorded_loads < 0 then"),),
         RERUN + "test_rerun_of_a_load_that_is_in_the_ledger_gives_its_recorded_answer",
+    ),
+    Mutation(
+        "the refusal of other files under a load_id that is in the ledger",
+        "sql/procedures/finish_load.sql",
+        (("if v_bad_files > 0 or v_given_files <> v_recorded_files then", "if 1 = 0 then"),),
+        LEDGER + "test_load_that_is_in_the_ledger_takes_no_other_files",
+    ),
+    Mutation(
+        "the one entry that counts of a file that is given twice",
+        "sql/procedures/register_files.sql",
+        (("        where numbered.occurrence = 1\n", ""),),
+        LEDGER + "test_file_that_is_given_twice_counts_once",
+    ),
+    Mutation(
+        "the search path that a procedure with its owner's rights pins",
+        "sql/procedures/finish_load.sql",
+        (("security definer\nset search_path to pg_catalog;", "security definer;"),),
+        PRIVILEGES + "test_procedures_with_their_owners_rights_pin_their_search_path",
+    ),
+    Mutation(
+        "the end of everybody's temporary tables",
+        "sql/schema/0006_least_privilege.sql",
+        (("revoke temp on database ${Database} from public;\n", ""),),
+        PRIVILEGES + "test_loader_may_do_nothing_but_load",
+    ),
+    Mutation(
+        "the retry of a load that is refused its login during a rotation",
+        "statemachine/load.asl.yaml",
+        (("/password authentication failed/", "/no such text/"),),
+        "tests/pipeline/test_rotation.py::test_load_that_is_refused_its_login_meanwhile_is_tried_again",
     ),
     Mutation(
         "the VersionId with which a raw file is deleted",

@@ -190,7 +190,10 @@ REFUSED = {
         "WITH RECURSIVE",
     ),
     "superuser-by-its-other-name": ("create user u with superuser password 'x'", "CREATEUSER"),
-    "role-membership": ("grant x to y", "GRANT: only"),
+    "group-membership": ("grant x to y", "GRANT: only"),
+    "role-with-a-grantor": ("grant role r to u granted by v", "not Redshift SQL|GRANT: only"),
+    "role-of-an-identity-provider": ("create role r externalid 'x'", "CREATE of such|not Redshift"),
+    "assumerole": ("grant assumerole on all to u for copy", "ASSUMEROLE"),
     "subquery-without-alias": ("select a from (select 1 as a)", "without an alias"),
     "temporary-view": ("create temp view v as select 1 as a", "CREATE TEMP VIEW"),
     "alter-add-text": ("alter table t add column a text", "type text"),
@@ -249,6 +252,17 @@ ACCEPTED_BODIES = {
 @pytest.mark.parametrize("body", ACCEPTED_BODIES.values(), ids=ACCEPTED_BODIES.keys())
 def test_takes_in_a_procedure(body: str) -> None:
     translate(procedure(body, "v_n integer := 0; r record;"))
+
+
+@pytest.mark.parametrize("spelling", ["to", "="])
+@pytest.mark.parametrize("security", ["", " security definer", " security invoker"])
+def test_pins_the_search_path_of_a_procedure(security: str, spelling: str) -> None:
+    tail = f"{security} set search_path {spelling} pg_catalog"
+
+    translated = translate(procedure("null;", tail=tail))
+
+    # What Redshift keeps in pg_catalog and PostgreSQL lacks is in the schema redshift.
+    assert translated.endswith(f"language plpgsql{security} set search_path = pg_catalog, redshift")
 
 
 REFUSED_BODIES = {
@@ -367,6 +381,21 @@ REFUSED_PROCEDURES = {
         ),
         "SECURITY DEFINER",
     ),
+    "writing-handler-of-a-pinned-one": (
+        procedure(
+            "null; exception when others then insert into t (a) values (1);",
+            tail=" set search_path to pg_catalog",
+        ),
+        "SET",
+    ),
+    "other-setting": (
+        procedure("null;", tail=" set statement_timeout to 1"),
+        "the form vouched for",
+    ),
+    "path-of-two-schemas": (
+        procedure("null;", tail=" security definer set search_path to pg_catalog, etl"),
+        "the form vouched for",
+    ),
 }
 
 
@@ -459,6 +488,14 @@ TRANSLATED = {
     "superuser": (
         "create user u password 'x' createuser",
         "create user u password 'x' superuser",
+    ),
+    "role": ("create role r", "create role r"),
+    "grant-to-a-role": ("grant select on mart.v to role r", "grant select on mart.v to r"),
+    "grant-of-a-role": ("grant role r to u", "grant r to u"),
+    "grant-of-a-role-to-a-role": ("grant role r to role s", "grant r to s"),
+    "revoke-from-a-role": (
+        "revoke usage on schema s from role r",
+        "revoke usage on schema s from r",
     ),
     "parameters-stay": ("select :a, $1, %(b)s", "select :a, $1, %(b)s"),
     "nothing": ("-- nothing\n", ""),

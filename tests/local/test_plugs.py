@@ -3,12 +3,14 @@
 A test that fails for `stock` says that MiniStack can do it by now: the plug may go.
 """
 
+import io
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.request import urlopen
@@ -241,6 +243,95 @@ def test_secrets_are_referred_to_by_arn_and_heed_excluded_punctuation(
     secret = client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
     assert arn.startswith("arn:aws:secretsmanager:") == plugged
     assert secret.isalnum() == plugged
+
+
+ROTATING_CODE = """
+import json, boto3
+def handler(event, context):
+    print("STEP", json.dumps(event))
+    if event["Step"] == "createSecret":
+        boto3.client("secretsmanager").put_secret_value(
+            SecretId=event["SecretId"], ClientRequestToken=event["ClientRequestToken"],
+            SecretString="new", VersionStages=["AWSPENDING"])
+    if event["Step"] == "setSecret" and not context.function_name.endswith("sound"):
+        raise RuntimeError
+"""
+
+
+def create_rotated_secret(client: Client, name: str, *, is_allowed: bool = True) -> str:
+    """A secret whose value is "old", with a function of this name for its rotation."""
+    function = client("lambda").create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Handler="index.handler",
+        Code={"ZipFile": zipped("index.py", ROTATING_CODE)},
+        Role=create_role(client, name, ["secretsmanager:*", "logs:*"]),
+    )["FunctionArn"]
+    if is_allowed:
+        client("lambda").add_permission(
+            FunctionName=name,
+            StatementId="Rotate",
+            Action="lambda:InvokeFunction",
+            Principal="secretsmanager.amazonaws.com",
+        )
+    secret = client("secretsmanager").create_secret(Name=name, SecretString="old")["ARN"]
+    client("secretsmanager").rotate_secret(
+        SecretId=secret, RotationLambdaARN=function, RotateImmediately=False
+    )
+    return str(secret)
+
+
+def zipped(name: str, text: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, text)
+    return buffer.getvalue()
+
+
+def steps_of(client: Client, name: str) -> list[dict[str, str]]:
+    try:
+        events = client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+    except ClientError:
+        return []
+    lines = [line for event in events for line in event["message"].splitlines()]
+    return [json.loads(line[5:]) for line in lines if line.startswith("STEP ")]
+
+
+def test_rotation_calls_the_function_for_each_step(client: Client, plugged: bool) -> None:
+    secret = create_rotated_secret(client, "sound")
+    version = client("secretsmanager").rotate_secret(SecretId=secret)["VersionId"]
+    if not plugged:
+        time.sleep(1)
+        assert steps_of(client, "sound") == []
+        return
+
+    wait_for(lambda: len(steps_of(client, "sound")) == 4, 20)
+
+    steps = steps_of(client, "sound")
+    assert [s["Step"] for s in steps] == ["createSecret", "setSecret", "testSecret", "finishSecret"]
+    assert {(s["SecretId"], s["ClientRequestToken"]) for s in steps} == {(secret, version)}
+    # This function's last step switches nothing, and nobody else does.
+    value = client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
+    assert value == "old"
+
+
+def test_rotation_that_failed_is_taken_up_again_with_its_version(cloud: LaptopCloud) -> None:
+    secret = create_rotated_secret(cloud.client, "broken")
+    cloud.client("secretsmanager").rotate_secret(SecretId=secret)
+    wait_for(lambda: len(steps_of(cloud.client, "broken")) == 2, 20)
+
+    with pytest.raises(ClientError, match="A previous rotation isn't complete"):
+        cloud.client("secretsmanager").rotate_secret(SecretId=secret)
+    wait_for(lambda: len(steps_of(cloud.client, "broken")) == 4, 20)
+
+    steps = steps_of(cloud.client, "broken")
+    assert [step["Step"] for step in steps] == ["createSecret", "setSecret"] * 2
+    assert len({step["ClientRequestToken"] for step in steps}) == 1
+
+
+def test_rotation_needs_a_function_that_lets_secrets_manager_in(cloud: LaptopCloud) -> None:
+    with pytest.raises(ClientError, match="no function that may be called"):
+        create_rotated_secret(cloud.client, "closed", is_allowed=False)
 
 
 def test_definition_may_be_yaml(client: Client, plugged: bool) -> None:

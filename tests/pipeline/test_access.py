@@ -48,42 +48,6 @@ def test_psql_reads_what_was_loaded(pipeline: Pipeline, psql: str, tmp_path: Pat
     assert answer.stdout.strip() == str(FLIGHTS)
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "select * from mart.daily_route_performance",
-        "select * from mart.daily_route_performance_by_file",
-        "delete from mart.daily_route_performance_by_file",
-        "select * from etl.loads",
-        "insert into etl.schema_version (path, checksum) values ('x', 'y')",
-        "update etl.loaded_files set status = 'loaded'",
-        "delete from etl.rejected_rows",
-        "drop table etl.loads",
-        "call etl.create_lake_schema()",
-        "call etl.create_daily_route_performance_by_file()",
-        "call etl.register_files('flights', '[]', 'replace')",
-        "create table etl.mine (x integer)",
-        "create schema mine",
-        "select year from lake.flights where run_id = 'x'",
-    ],
-)
-def test_loader_may_do_nothing_but_load(pipeline: Pipeline, statement: str) -> None:
-    with (
-        pipeline.connect("LoaderSecretArn") as connection,
-        pytest.raises(psycopg.errors.InsufficientPrivilege),
-    ):
-        connection.execute(statement.encode())
-
-
-def test_loader_may_call_the_load_procedure(pipeline: Pipeline) -> None:
-    with pipeline.connect("LoaderSecretArn") as connection:
-        row = connection.execute(
-            "call etl.load_flights('run', 'load', '[]', 'replace', '', 0, 0, 0, 0, 0, '')"
-        ).fetchone()
-
-    assert row == ("loaded", 0, 0, 0, 0, 0, "")
-
-
 @pytest.mark.parametrize("secret", ["AdminSecretArn", "LoaderSecretArn"])
 def test_wrong_password_is_refused(pipeline: Pipeline, secret: str) -> None:
     user, password = pipeline.stack.credentials(secret)

@@ -34,6 +34,16 @@ WORDINGS = [
         "IsLoadFinished",
         "LoadFailed: ERROR: could not complete because of conflict with concurrent transaction",
     ),
+    (
+        "TransientError",
+        "IsLoadFinished",
+        "LoadFailed: FATAL: the database system is shutting down",
+    ),
+    (
+        "TransientError",
+        "IsLoadFinished",
+        'LoadFailed: FATAL:  password authentication failed for user "etl_loader"',
+    ),
     ("TransientError", "StageFiles", "States.Timeout: "),
     ("TransientError", "SubmitLoad", "RedshiftData.ThrottlingException: Rate exceeded"),
     ("TransientError", "SubmitLoad", "RedshiftData.ActiveSessionsExceededException: Too many."),

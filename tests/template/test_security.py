@@ -117,3 +117,21 @@ def test_key_outlives_what_it_encrypts() -> None:
         "RetainExceptOnCreate",
         "Retain",
     )
+
+
+@pytest.mark.parametrize("name", of_type("AWS::Lambda::Permission"))
+def test_function_is_called_for_us_alone(name: str) -> None:
+    assert {"SourceArn", "SourceAccount"} & RESOURCES[name]["Properties"].keys()
+
+
+@pytest.mark.parametrize("name", of_type("AWS::SecretsManager::Secret"))
+def test_secret_is_rotated_once_its_user_exists(name: str) -> None:
+    [schedule] = [
+        body
+        for body in RESOURCES.values()
+        if body["Type"] == "AWS::SecretsManager::RotationSchedule"
+        and body["Properties"]["SecretId"] == {"Ref": name}
+    ]
+
+    assert "AppliedSql" in schedule["DependsOn"]
+    assert schedule["Properties"]["RotateImmediatelyOnUpdate"] is False

@@ -35,12 +35,13 @@ def stem_of(logical_id: str, kind: str) -> str:
 
 
 def test_functions_were_found() -> None:
-    assert {
+    assert set(FUNCTIONS) == {
         "StartLoadsFunction",
         "SweepFunction",
         "MeasureLoadsFunction",
         "ApplySqlFunction",
-    } == set(FUNCTIONS)
+        "RotateSecretFunction",
+    }
     assert MACHINES == ["LoadStateMachine", "AbandonedLoadStateMachine"]
 
 

@@ -24,7 +24,8 @@ begin
 end;
 $$
 language plpgsql
-security definer;
+security definer
+set search_path to pg_catalog;
 
 -- The view over the table needs it before the first load.
 call etl.create_daily_route_performance_by_file();

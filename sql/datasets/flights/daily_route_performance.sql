@@ -19,3 +19,5 @@ group by
     carrier,
     origin,
     destination;
+
+grant select on mart.daily_route_performance to role mart_reader;

@@ -176,7 +176,8 @@ begin
 end;
 $$
 language plpgsql
-security definer;
+security definer
+set search_path to pg_catalog;
 
 grant execute on procedure etl.load_flights(
     varchar, varchar, varchar, varchar, varchar, bigint, bigint, bigint, bigint, bigint, varchar

@@ -12,7 +12,8 @@ begin
 end;
 $$
 language plpgsql
-security definer;
+security definer
+set search_path to pg_catalog;
 
 call etl.create_daily_readings_by_file();
 

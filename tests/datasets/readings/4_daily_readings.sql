@@ -9,3 +9,5 @@ from mart.daily_readings_by_file
 group by
     station,
     day;
+
+grant select on mart.daily_readings to role mart_reader;

@@ -1,0 +1,1 @@
+"""Gives a database user of the warehouse a new password."""

@@ -1,0 +1,38 @@
+"""The deployed procedures, with a dataset for each rule on further versions of a key."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.stack import Stack
+from tests import datasets
+from tests.faults.datasets import FLIGHTS, READINGS
+from tests.sql.loading import Loading
+
+
+@pytest.fixture(scope="session")
+def loadings(deployed_stack: Stack) -> dict[str, Loading]:
+    """By dataset. The warehouse is the one that all tests share."""
+    datasets.install(deployed_stack, READINGS.name)
+    return {dataset.name: Loading(deployed_stack, dataset) for dataset in (READINGS, FLIGHTS)}
+
+
+@pytest.fixture
+def readings(loadings: dict[str, Loading]) -> Iterator[Loading]:
+    """A dataset to which each version of a key adds."""
+    yield loadings["readings"]
+    loadings["readings"].empty()
+
+
+@pytest.fixture
+def flights(loadings: dict[str, Loading]) -> Iterator[Loading]:
+    """A dataset of which each key's newest version counts."""
+    yield loadings["flights"]
+    loadings["flights"].empty()
+
+
+@pytest.fixture(params=["readings", "flights"])
+def loading(request: pytest.FixtureRequest) -> Loading:
+    """A dataset of each rule."""
+    found: Loading = request.getfixturevalue(request.param)
+    return found

@@ -1,0 +1,71 @@
+"""What the load procedures are told about a file: three places write it down, and agree."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonata
+import yaml
+from start_loads.core import MAX_MANIFEST_BYTES, UploadedFile, plan_loads
+
+ROOT = Path(__file__).parents[2]
+SUBMIT_LOAD = yaml.safe_load((ROOT / "statemachine" / "load.asl.yaml").read_text())["States"][
+    "SubmitLoad"
+]
+REGISTER_FILES = (ROOT / "sql" / "procedures" / "register_files.sql").read_text()
+
+FILES = [
+    UploadedFile(
+        "raw", f"raw/flights/{name}", f"v{name}", "e", "0055", 7, "2026-11-24T10:00:00.000Z"
+    )
+    for name in ("a.csv", 'q"uote, ü\\.csv')
+]
+
+
+def manifest(load_input: dict[str, Any], gone_file_ids: list[str]) -> list[dict[str, Any]]:
+    """What the machine makes of an execution's input."""
+    [expression] = [
+        parameter["Value"].removeprefix("{%").removesuffix("%}")
+        for parameter in SUBMIT_LOAD["Arguments"]["Parameters"]
+        if parameter["Name"] == "files"
+    ]
+    text = jsonata.Jsonata.jsonata(expression).evaluate(
+        None,
+        {
+            "states": {"context": {"Execution": {"Input": load_input}}},
+            "gone_file_ids": gone_file_ids,
+        },
+    )
+    assert len(text.encode()) <= MAX_MANIFEST_BYTES
+    entries: list[dict[str, Any]] = json.loads(text)
+    return entries
+
+
+def test_machine_tells_what_start_loads_reckoned_with() -> None:
+    [load] = plan_loads(FILES)
+
+    told = manifest(json.loads(load.to_input()), gone_file_ids=[])
+
+    assert told == [file.manifest_entry() for file in load.files]
+    assert [list(entry) for entry in told] == [list(file.manifest_entry()) for file in load.files]
+
+
+def test_machine_tells_which_files_are_gone() -> None:
+    [load] = plan_loads(FILES)
+
+    told = manifest(json.loads(load.to_input()), gone_file_ids=[load.files[1].file_id])
+
+    assert [entry["is_gone"] for entry in told] == [False, True]
+
+
+def test_procedure_reads_every_field_and_no_other() -> None:
+    read = re.findall(r"json_extract_path_text\(entries\.entry, '(\w+)'\)", REGISTER_FILES)
+
+    assert sorted(read) == sorted(FILES[0].manifest_entry())
+
+
+def test_procedure_documents_every_field() -> None:
+    [documented] = re.findall(r"at most 100 \{(.*?)\}", REGISTER_FILES, re.DOTALL)
+
+    assert re.findall(r"\w+", documented.replace("--", "")) == list(FILES[0].manifest_entry())
