@@ -44,7 +44,7 @@ class Program:
                 found[int(pid)] = command
         return found
 
-    def wait_for(self, sign: Callable[[dict[int, str]], bool], seconds: float = 60) -> None:
+    def wait_for(self, sign: Callable[[dict[int, str]], bool], seconds: float = 150) -> None:
         deadline = time.monotonic() + seconds
         while not sign(self.descendants()):
             assert self.process.poll() is None, self.process.communicate()[0]

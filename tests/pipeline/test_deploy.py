@@ -148,7 +148,7 @@ def test_broken_view_fails_the_deploy_and_the_earlier_one_stays(
         deployment.deploy()
 
     told = without_blanks(caught.value)
-    assert f"{VIEW},statement1of1:" in told
+    assert f"{VIEW},statement1of2:" in told
     assert 'ERROR:column"no_such_column"doesnotexist' in told
     assert deployment.status() == "UPDATE_ROLLBACK_COMPLETE"
     assert deployment.pipeline.query(VIEW_COUNT) == figures
