@@ -8,6 +8,7 @@ import pytest
 from local import deploy
 from local.cloud import LaptopCloud
 from local.stack import Stack
+from tests import datasets
 from tests.deployed_pipeline import Pipeline
 
 WAIT_SCALE = 0.05
@@ -33,6 +34,13 @@ def deployed_stack(cloud: LaptopCloud, build_folder: Path) -> Stack:
 
 
 @pytest.fixture(scope="session")
+def stack_of_two(deployed_stack: Stack) -> Stack:
+    """The same stack, with a second dataset, to which each version of a key adds."""
+    datasets.install(deployed_stack, "readings")
+    return deployed_stack
+
+
+@pytest.fixture(scope="session")
 def stack(deployed_stack: Stack) -> dict[str, str]:
     """The deployed product's outputs by name."""
     return deployed_stack.outputs
@@ -45,5 +53,6 @@ def deployed(deployed_stack: Stack) -> Pipeline:
 
 @pytest.fixture
 def pipeline(deployed: Pipeline) -> Iterator[Pipeline]:
+    deployed.overlook()
     yield deployed
     deployed.empty()

@@ -1,6 +1,6 @@
 """A deployed stack, what is done to it, what keeps it going, and who looks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from local import deploy
 from local.cloud import LaptopCloud
 from local.stack import Stack
 from tests import datasets
-from tests.faults.datasets import DATASETS, READINGS
+from tests.faults.datasets import DATASETS, READINGS, Dataset
 from tests.faults.invariants import World
 from tests.faults.observed import Observer
 from tests.faults.operation import Operation
@@ -38,8 +38,13 @@ class Laboratory:
     def deploy(cls, cloud: LaptopCloud, build_folder: Path) -> "Laboratory":
         stack = deploy.deploy(cloud, STACK_NAME, build_folder, {"BatchWindowSeconds": "0"})
         datasets.install(stack, READINGS.name)
-        observer = Observer(stack, DATASETS)
-        return cls(stack, World(stack, DATASETS), observer, Operation(stack, observer))
+        return cls.of(stack, DATASETS)
+
+    @classmethod
+    def of(cls, stack: Stack, known: Mapping[str, Dataset]) -> "Laboratory":
+        """A deployed stack that has these datasets."""
+        observer = Observer(stack, known)
+        return cls(stack, World(stack, known), observer, Operation(stack, observer))
 
     def reset(self) -> None:
         """Empty the quiet stack, and forget what was done to it."""

@@ -194,6 +194,7 @@ class RandomRun(RuleBasedStateMachine):
                 self._come_to_rest()
         finally:
             self.striking.close()
+            enable_queue(self.stack, is_on=True)
 
     def _come_to_rest(self) -> None:
         """Let all faults pass, operate as usual, and see what holds. Raises RunFailedError."""

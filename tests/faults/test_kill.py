@@ -1,13 +1,13 @@
 """What is under way survives a power cut of the warehouse, and a queue that stands still."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from local.stack import Stack
 from tests.faults.datasets import FLIGHTS
-from tests.faults.invariants import World
 from tests.faults.laboratory import Laboratory
-from tests.faults.observed import Observer
-from tests.faults.operation import Operation, wait_until
+from tests.faults.operation import wait_until
 from tests.operating import messages_in
 
 pytestmark = pytest.mark.long
@@ -18,14 +18,12 @@ MOST_LOADS = 50
 
 
 @pytest.fixture
-def batching(deployed_stack: Stack) -> Laboratory:
+def batching(deployed_stack: Stack) -> Iterator[Laboratory]:
     """The stack with a batch window, emptied."""
-    known = {FLIGHTS.name: FLIGHTS}
-    observer = Observer(deployed_stack, known)
-    operation = Operation(deployed_stack, observer)
-    laboratory = Laboratory(deployed_stack, World(deployed_stack, known), observer, operation)
+    laboratory = Laboratory.of(deployed_stack, {FLIGHTS.name: FLIGHTS})
     laboratory.reset()
-    return laboratory
+    yield laboratory
+    laboratory.reset()
 
 
 def test_warehouse_killed_during_a_call(laboratory: Laboratory) -> None:

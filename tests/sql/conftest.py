@@ -5,16 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from local.stack import Stack
-from tests import datasets
 from tests.faults.datasets import FLIGHTS, READINGS
 from tests.sql.loading import Loading
 
 
 @pytest.fixture(scope="session")
-def loadings(deployed_stack: Stack) -> dict[str, Loading]:
+def loadings(stack_of_two: Stack) -> dict[str, Loading]:
     """By dataset. The warehouse is the one that all tests share."""
-    datasets.install(deployed_stack, READINGS.name)
-    return {dataset.name: Loading(deployed_stack, dataset) for dataset in (READINGS, FLIGHTS)}
+    return {dataset.name: Loading(stack_of_two, dataset) for dataset in (READINGS, FLIGHTS)}
 
 
 @pytest.fixture
