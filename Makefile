@@ -49,7 +49,7 @@ test: $(SET_UP) ## Run the tests; ARGS="-k words" picks some
 	@mkdir -p build/tmp
 	@$(PYTEST) -m 'not long' $(ARGS)
 
-test-long: $(SET_UP) ## Run the tests that take minutes: faults on every task, deploys, interrupts
+test-long: $(SET_UP) ## Run the tests that take minutes: faults on every task, deploys, interrupts, hostile keys
 	@mkdir -p build/tmp
 	@$(PYTEST) -m long $(ARGS)
 

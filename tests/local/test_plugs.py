@@ -21,6 +21,8 @@ from botocore.exceptions import ClientError, WaiterError
 
 from local.cloud import ACCESS_KEY, REGION, SECRET_KEY, LaptopCloud
 
+pytestmark = pytest.mark.long
+
 Client = Callable[[str], Any]
 
 TRUST = {
@@ -445,7 +447,7 @@ def test_aborted_execution_makes_no_further_call(client: Client, plugged: bool) 
     wait_for(called)
     client("stepfunctions").stop_execution(executionArn=execution)
     if not plugged:  # MiniStack's own goes on to the end, and may call that a success
-        wait_for(lambda: called() == items)
+        wait_for(lambda: called() == items, seconds=90)
         return
     before = -1
     while before != (before := called()):

@@ -8,6 +8,8 @@ import pytest
 
 from tests.deployed_pipeline import WEEK, Pipeline
 
+pytestmark = pytest.mark.long
+
 KEY = "raw/flights/day.csv"
 COUNT = "select coalesce(sum(flights), 0) from mart.daily_route_performance"
 FLIGHTS = [path.read_bytes().count(b"\n") - 1 for path in WEEK]

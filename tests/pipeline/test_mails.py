@@ -116,6 +116,7 @@ def test_support_mail_of_an_aborted_load(pipeline: Pipeline) -> None:
     assert json.loads(mail.attributes["event"])["execution"] == execution
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_key_says_nothing_but_its_name(pipeline: Pipeline, name: str) -> None:
     for key in (f"raw/flights/{name}", f"raw/flights/bad/{name}"):

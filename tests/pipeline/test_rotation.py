@@ -10,6 +10,8 @@ from botocore.exceptions import ClientError
 
 from tests.deployed_pipeline import WEEK, Pipeline
 
+pytestmark = pytest.mark.long
+
 SECRETS = ["LoaderSecretArn", "AdminSecretArn"]
 COUNT = "select coalesce(sum(flights), 0) from mart.daily_route_performance"
 FLIGHTS = WEEK[0].read_bytes().count(b"\n") - 1
