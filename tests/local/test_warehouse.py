@@ -16,6 +16,8 @@ from psycopg import errors
 from local import warehouse as module
 from local.warehouse import Warehouse, md5_verifier, redshift_error
 
+pytestmark = pytest.mark.long
+
 PASSWORD = 'It\'s "Secret" 1'
 OWNER_SCRIPT = """
 import signal, sys
