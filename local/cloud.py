@@ -159,7 +159,7 @@ class LaptopCloud:
 
     def _plug_in(self, undo: contextlib.ExitStack) -> None:
         # MiniStack reads its settings when it is imported, so not before they are set.
-        from local import ministack_plugs, secret_rotation
+        from local import ministack_plugs, permissions, secret_rotation
         from local.data_api import DataApi
         from local.spectrum import ScanServer
 
@@ -184,6 +184,12 @@ class LaptopCloud:
         ministack_plugs.refuse_deletes_by_object()
         ministack_plugs.hide_missing_objects()
         ministack_plugs.start_machines_as_the_rule(RoleClients(self.endpoint_url, REGION))
+        permissions.ask_for_all_that_a_call_needs()
+        permissions.keep_keys_of_stacks()
+        permissions.ask_services_for_keys()
+        permissions.ask_for_the_poller()
+        self.access = permissions.AccessLog()
+        self.access.install()
         ministack_plugs.batch_messages()
         executions = ministack_plugs.Executions()
         executions.install()

@@ -349,28 +349,28 @@ def start_machines_as_the_rule(clients: RoleClients) -> None:
 
     The stock rule starts it whatever that role allows.
     """
-    target_role: ContextVar[str] = ContextVar("target_role")
+    current: ContextVar[tuple[str, str]] = ContextVar("role_and_rule")
     invoke_target = eventbridge._invoke_target
 
-    def invoke(target: Any, *rest: Any) -> None:
-        token = target_role.set(target.get("RoleArn", ""))
+    def invoke(target: Any, event: Any, rule: Any, *rest: Any) -> None:
+        token = current.set((target.get("RoleArn", ""), rule["Arn"]))
         try:
-            invoke_target(target, *rest)
+            invoke_target(target, event, rule, *rest)
         finally:
-            target_role.reset(token)
+            current.reset(token)
 
     def dispatch(machine: str, event: str) -> None:
         # The event may come from MiniStack's loop, which has to serve this call.
-        arguments = (clients, target_role.get(), machine, event)
+        arguments = (clients, *current.get(), machine, event)
         threading.Thread(target=_start_machine, args=arguments, daemon=True).start()
 
     eventbridge._invoke_target = invoke
     eventbridge._dispatch_to_stepfunctions = dispatch
 
 
-def _start_machine(clients: RoleClients, role: str, machine: str, event: str) -> None:
+def _start_machine(clients: RoleClients, role: str, rule: str, machine: str, event: str) -> None:
     try:
-        states = clients.client("stepfunctions", role)
+        states = clients.client("stepfunctions", role, rule, "EventBridge")
         states.start_execution(stateMachineArn=machine, input=event)
     except botocore.exceptions.ClientError as error:
         # On AWS nobody hears of it either, but for a metric.

@@ -163,7 +163,8 @@ class SdkTasks:
     def _call(self, call: TaskCall, prefix: str) -> Any:
         service = _SERVICES[call.service].client
         try:
-            client = self._clients.client(service, call.role, _machine_of(call.execution))
+            machine = _machine_of(call.execution)
+            client = self._clients.client(service, call.role, machine, call.state)
         except botocore.exceptions.ClientError as error:
             # Not the called service's word, but that of who is to call it.
             raise TaskError("States.TaskFailed", str(error)) from error
@@ -181,54 +182,59 @@ class SdkTasks:
 
 
 class RoleClients:
-    """boto3 clients that act as IAM roles, one per role and service, made when first wanted."""
+    """boto3 clients that act as IAM roles: one per role, caller and service, made when wanted."""
 
     def __init__(self, endpoint_url: str, region: str) -> None:
         self._endpoint_url = endpoint_url
         self._region = region
         self._lock = threading.Lock()
-        self._sessions: dict[tuple[str, str], tuple[float, boto3.Session]] = {}
-        self._clients: dict[tuple[boto3.Session, str], Any] = {}
+        self._session = boto3.Session()
+        self._clients: dict[tuple[str, ...], tuple[float, Any]] = {}
+        self._credentials: dict[tuple[str, ...], tuple[float, dict[str, str]]] = {}
 
-    def client(self, service: str, role: str, source: str = "") -> Any:
+    def client(self, service: str, role: str, source: str = "", caller: str = "") -> Any:
         """A client of a service with the role's credentials.
 
-        `source` is the ARN of what the role is assumed for, `aws:SourceArn` to its trust policy.
-        Raises botocore's ClientError when the role cannot be assumed.
+        `source` is the ARN of what the role is assumed for, `aws:SourceArn` to its trust policy;
+        `caller` names the session. Raises botocore's ClientError when the role cannot be assumed.
         """
+        session = (role, source, caller)
         with self._lock:
-            session = self._session(role, source)
-            if (session, service) not in self._clients:
-                self._clients[session, service] = self._make(session, service)
-            return self._clients[session, service]
+            expires, client = self._clients.get((*session, service), (0.0, None))
+            if time.monotonic() > expires:
+                expires, credentials = self._assumed(*session)
+                client = self._make(service, credentials)
+                self._clients[(*session, service)] = (expires, client)
+            return client
 
-    def _session(self, role: str, source: str) -> boto3.Session:
-        expires, session = self._sessions.get((role, source), (0.0, None))
-        if session is None or time.monotonic() > expires:
-            session = self._assume(role, source)
+    def _assumed(self, role: str, source: str, caller: str) -> tuple[float, dict[str, str]]:
+        expires, credentials = self._credentials.get((role, source, caller), (0.0, {}))
+        if time.monotonic() > expires:
+            credentials = self._assume(role, source, caller)
             expires = time.monotonic() + CREDENTIALS_LIFETIME_SECONDS - CREDENTIALS_MARGIN_SECONDS
-            self._sessions[role, source] = (expires, session)
-        return session
+            self._credentials[role, source, caller] = (expires, credentials)
+        return expires, credentials
 
-    def _assume(self, role: str, source: str) -> boto3.Session:
-        sts = self._make(boto3.Session(), "sts")
+    def _assume(self, role: str, source: str, caller: str) -> dict[str, str]:
+        sts = self._make("sts", {})
         # A request cannot say its aws:SourceArn; it travels where the cloud looks for it.
         travelling = {"ExternalId": source} if source else {}
         credentials = sts.assume_role(
             RoleArn=role,
-            RoleSessionName="state-machine",
+            RoleSessionName=caller[:64] or "a-service",
             DurationSeconds=CREDENTIALS_LIFETIME_SECONDS,
             **travelling,
         )["Credentials"]
-        return boto3.Session(
-            aws_access_key_id=credentials["AccessKeyId"],
-            aws_secret_access_key=credentials["SecretAccessKey"],
-            aws_session_token=credentials["SessionToken"],
-        )
+        return {
+            "aws_access_key_id": credentials["AccessKeyId"],
+            "aws_secret_access_key": credentials["SecretAccessKey"],
+            "aws_session_token": credentials["SessionToken"],
+        }
 
-    def _make(self, session: boto3.Session, service: str) -> Any:
-        client = session.client(
+    def _make(self, service: str, credentials: dict[str, str]) -> Any:
+        client = self._session.client(
             service,
+            **credentials,
             region_name=self._region,
             endpoint_url=self._endpoint_url,
             # Retries are the state machine's to make; a second one here would hide them.
