@@ -30,7 +30,7 @@ export SAM_CLI_TELEMETRY := 0
 export __SAM_CLI_APP_DIR := $(abspath $(VENV)/sam-cli)
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up test test-long faults soak mutations check check-python check-types check-template check-sql build year \
+.PHONY: help setup demo up test test-long faults security soak mutations check check-python check-types check-template check-sql build year \
 	lock clean
 
 help: ## List the targets
@@ -56,6 +56,10 @@ test-long: $(SET_UP) ## Run the tests that take minutes: faults on every task, d
 faults: $(SET_UP) ## Put every fault on every task, check the invariants, write build/faults.md
 	@mkdir -p build/tmp
 	@$(PYTEST) tests/faults/test_matrix.py $(ARGS)
+
+security: $(SET_UP) ## See that each permission is used and each use permitted, write build/security.md
+	@mkdir -p build/tmp
+	@PYTEST_DEBUG_TEMPROOT=build/tmp exec $(BIN)/python -m pytest tests/security $(ARGS)
 
 soak: $(SET_UP) ## Let random lives of a pipeline pass for ten minutes; ARGS="--minutes 60 --seed 7"
 	@PYTHONPATH=functions exec $(BIN)/python -m tests.faults.soak $(ARGS)

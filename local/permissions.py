@@ -17,6 +17,8 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch, kms, lambda_svc, s3, secretsmanager, sns, sqs
 from ministack.services.cloudformation import provisioners
 
+from local.grants import Decision, Grant
+
 READ, WRITE = "kms:Decrypt", "kms:GenerateDataKey"
 
 # What an action on something encrypted does with its key. SQS and SNS read back the data key that
@@ -31,31 +33,6 @@ KEY_USES = {
     "sqs:ReceiveMessage": (READ,),
     "sqs:SendMessage": (READ, WRITE),
 }
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a role was told. `caller` is the name of its session: who had assumed it."""
-
-    role: str
-    caller: str
-    action: str
-    resource: str
-    is_allowed: bool
-
-
-@dataclass(frozen=True)
-class Grant:
-    """One action on one resource, as a statement of a role's policy allows it.
-
-    The use of a key through each service is a grant of its own.
-    """
-
-    role: str
-    sid: str
-    action: str
-    resource: str
-    via: str = ""
 
 
 class AccessLog:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from samtranslator.yaml_helper import yaml_parse
 
-from local.permissions import Grant
+from local.grants import Grant
 from local.stack import Stack
 
 ROOT = Path(__file__).parents[2]

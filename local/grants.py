@@ -1,0 +1,32 @@
+"""What a role is granted, and what it was told.
+
+It stands apart from permissions.py because tests want these names before a cloud is set up, and
+MiniStack reads its settings when it is imported.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a role was told. `caller` is the name of its session: who had assumed it."""
+
+    role: str
+    caller: str
+    action: str
+    resource: str
+    is_allowed: bool
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One action on one resource, as a statement of a role's policy allows it.
+
+    The use of a key through each service is a grant of its own.
+    """
+
+    role: str
+    sid: str
+    action: str
+    resource: str
+    via: str = ""
