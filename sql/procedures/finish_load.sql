@@ -3,6 +3,7 @@
 --             p_header                         what the header row of every file must read
 --             p_started_at                     when the load got the dataset's lock
 --             p_aggregated_rows                source rows that the aggregates now stand for
+--             p_first_date, p_last_date        the dates of those rows; null where there is none
 --             p_status           out: loaded
 --             p_files_loaded     out: files of this load that were in no load before
 --             p_files_skipped    out: files that the ledger had already, or newer versions of
@@ -10,6 +11,7 @@
 --             p_rejected_rows    out: of those, rows that could not be read into their types
 --             p_aggregate_rows   in and out: rows written to the aggregate table
 --             p_empty_file_ids   out: the files that gave no row, separated by commas
+--             p_dates_covered    out: yyyy-mm-dd to yyyy-mm-dd; one date where both are the same
 -- Reads:      the temporary tables load_files (etl.register_files) and load_rows (the dataset's
 --             procedure: file_id, line, is_header, reject_reason)
 -- Writes:     etl.loads, etl.loaded_files, etl.rejected_rows
@@ -25,13 +27,16 @@ create or replace procedure etl.finish_load(
     p_header varchar(65535),
     p_started_at timestamp,
     p_aggregated_rows bigint,
+    p_first_date date,
+    p_last_date date,
     inout p_status varchar(16),
     inout p_files_loaded bigint,
     inout p_files_skipped bigint,
     inout p_source_rows bigint,
     inout p_rejected_rows bigint,
     inout p_aggregate_rows bigint,
-    inout p_empty_file_ids varchar(4096)
+    inout p_empty_file_ids varchar(4096),
+    inout p_dates_covered varchar(32)
 )
 as $$
 declare
@@ -67,8 +72,8 @@ begin
                 p_load_id, v_recorded_files, v_given_files;
         end if;
 
-        select status, files_loaded, files_skipped, source_rows, rejected_rows, aggregate_rows, empty_file_ids
-        into p_status, p_files_loaded, p_files_skipped, p_source_rows, p_rejected_rows, p_aggregate_rows, p_empty_file_ids
+        select status, files_loaded, files_skipped, source_rows, rejected_rows, aggregate_rows, empty_file_ids, nvl(dates_covered, '')
+        into p_status, p_files_loaded, p_files_skipped, p_source_rows, p_rejected_rows, p_aggregate_rows, p_empty_file_ids, p_dates_covered
         from etl.loads
         where load_id = p_load_id;
         return;
@@ -217,14 +222,18 @@ begin
     select nvl(listagg(file_id, ',') within group (order by file_id), '') into p_empty_file_ids
     from load_counts
     where source_rows = 0 and status = 'loaded';
+    p_dates_covered := nvl(to_char(p_first_date, 'YYYY-MM-DD'), '');
+    if p_last_date > p_first_date then
+        p_dates_covered := p_dates_covered || ' to ' || to_char(p_last_date, 'YYYY-MM-DD');
+    end if;
 
     insert into etl.loads (
         load_id, dataset, run_id, status, files_loaded, files_skipped, source_rows,
-        rejected_rows, aggregate_rows, empty_file_ids, started_at, finished_at
+        rejected_rows, aggregate_rows, empty_file_ids, dates_covered, started_at, finished_at
     )
     values (
         p_load_id, p_dataset, p_run_id, p_status, p_files_loaded, p_files_skipped, p_source_rows,
-        p_rejected_rows, p_aggregate_rows, p_empty_file_ids, p_started_at, getdate()
+        p_rejected_rows, p_aggregate_rows, p_empty_file_ids, p_dates_covered, p_started_at, getdate()
     );
 end;
 $$

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from itertools import count
 from typing import Any, NamedTuple
@@ -44,6 +45,7 @@ class Answer(NamedTuple):
     rejected_rows: int
     aggregate_rows: int
     empty_file_ids: str
+    dates_covered: str
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ class Loading:
     ) -> Answer:
         spectrum.refresh(self.stack.warehouse)
         row = connection.execute(
-            f"call etl.load_{self.dataset.name}(%s, %s, %s, %s, '', 0, 0, 0, 0, 0, '')".encode(),
+            f"call etl.load_{self.dataset.name}"
+            "(%s, %s, %s, %s, '', 0, 0, 0, 0, 0, '', '')".encode(),
             (run_id, load_id, json.dumps(entries), self.dataset.same_key),
         ).fetchone()
         assert row is not None
@@ -159,6 +162,12 @@ class Loading:
             for version in versions
             for part in self.dataset.contents(version.body).measures.items()
         )
+
+    def dates_of(self, *versions: Version) -> str:
+        """What dates the rows of these versions are of, as a load says it."""
+        grains = [grain for v in versions for grain in self.dataset.contents(v.body).measures]
+        dates = sorted({part for grain in grains for part in grain if isinstance(part, date)})
+        return " to ".join(str(day) for day in dict.fromkeys((dates[0], dates[-1])))
 
     def statuses(self) -> dict[str, str]:
         """The status of each file of the dataset in the ledger."""

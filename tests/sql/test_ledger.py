@@ -17,6 +17,7 @@ def test_batch_that_comes_again_answers_with_its_recorded_result(loading: Loadin
     assert loading.load(*versions) == first
     assert first[:5] == ("loaded", 3, 0, 7, 1)
     assert first.empty_file_ids == versions[2].file_id
+    assert first.dates_covered == loading.dates_of(*versions)
     assert loading.view() == loading.amount_to(*versions)
     [(rejected,)] = loading.query("select count(*) from etl.rejected_rows")
     assert rejected == 1
@@ -57,7 +58,8 @@ def test_attempts_at_one_load_at_the_same_time_have_one_answer(loading: Loading)
         lambda: loading.load(one), lambda: loading.load(one), while_held=loading
     )
 
-    assert first == second == Answer("loaded", 1, 0, 3, 0, len(loading.view()), "")
+    expected = Answer("loaded", 1, 0, 3, 0, len(loading.view()), "", loading.dates_of(one))
+    assert first == second == expected
     assert loading.view() == loading.amount_to(one)
 
 
@@ -109,3 +111,14 @@ def test_version_that_is_gone_is_lost_unless_the_ledger_has_it(loading: Loading)
     )
     assert (answer.files_loaded, answer.files_skipped) == (1, 1)
     assert loading.view() == loading.amount_to(one, two)
+
+
+def test_dates_covered_are_those_of_the_rows_that_count(loading: Loading) -> None:
+    one = loading.version(1, body=loading.dataset.file(1, rows=1))
+    nothing = loading.version(2, body=b"")
+    several = loading.version(3, body=loading.dataset.file(3, rows=9, rejected=3))
+
+    assert loading.load(one).dates_covered == loading.dates_of(one)
+    assert loading.load(nothing).dates_covered == ""
+    assert loading.load(several).dates_covered == loading.dates_of(several)
+    assert " to " in loading.dates_of(several)

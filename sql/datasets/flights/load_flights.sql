@@ -9,7 +9,7 @@
 -- Writes:     mart.daily_route_performance_by_file, and the ledger through etl.finish_load
 -- Rerun:      a file in the ledger is skipped; a load in the ledger gives its recorded answer.
 -- Example:    call etl.load_flights('flights-1a2b', 'flights-1a2b', '[…]', 'replace',
---             '', 0, 0, 0, 0, 0, '');
+--             '', 0, 0, 0, 0, 0, '', '');
 create or replace procedure etl.load_flights(
     p_run_id varchar(80),
     p_load_id varchar(80),
@@ -21,13 +21,16 @@ create or replace procedure etl.load_flights(
     inout p_source_rows bigint,
     inout p_rejected_rows bigint,
     inout p_aggregate_rows bigint,
-    inout p_empty_file_ids varchar(4096)
+    inout p_empty_file_ids varchar(4096),
+    inout p_dates_covered varchar(32)
 )
 as $$
 declare
     v_header varchar(1024) := 'year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_delay,carrier,flight,tailnum,origin,dest,air_time,distance,hour,minute,time_hour';
     v_started_at timestamp;
     v_aggregated_rows bigint;
+    v_first_date date;
+    v_last_date date;
 begin
     -- First of all, before any statement takes a snapshot: what follows sees all that the
     -- load before this one has committed. The update is the hedge, should it not.
@@ -164,14 +167,15 @@ begin
         destination;
     get diagnostics p_aggregate_rows := row_count;
 
-    select nvl(sum(flights), 0) into v_aggregated_rows
+    select nvl(sum(flights), 0), min(flight_date), max(flight_date)
+    into v_aggregated_rows, v_first_date, v_last_date
     from mart.daily_route_performance_by_file
     where file_id in (select file_id from load_files where status = 'loaded');
 
     call etl.finish_load(
         'flights', p_run_id, p_load_id, v_header, v_started_at, v_aggregated_rows,
-        p_status, p_files_loaded, p_files_skipped, p_source_rows, p_rejected_rows,
-        p_aggregate_rows, p_empty_file_ids
+        v_first_date, v_last_date, p_status, p_files_loaded, p_files_skipped, p_source_rows, p_rejected_rows,
+        p_aggregate_rows, p_empty_file_ids, p_dates_covered
     );
 end;
 $$
@@ -180,5 +184,6 @@ security definer
 set search_path to pg_catalog;
 
 grant execute on procedure etl.load_flights(
-    varchar, varchar, varchar, varchar, varchar, bigint, bigint, bigint, bigint, bigint, varchar
+    varchar, varchar, varchar, varchar, varchar, bigint, bigint, bigint, bigint, bigint, varchar,
+    varchar
 ) to etl_loader;

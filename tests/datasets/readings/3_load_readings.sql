@@ -10,13 +10,16 @@ create or replace procedure etl.load_readings(
     inout p_source_rows bigint,
     inout p_rejected_rows bigint,
     inout p_aggregate_rows bigint,
-    inout p_empty_file_ids varchar(4096)
+    inout p_empty_file_ids varchar(4096),
+    inout p_dates_covered varchar(32)
 )
 as $$
 declare
     v_header varchar(1024) := 'station,day,reading';
     v_started_at timestamp;
     v_aggregated_rows bigint;
+    v_first_date date;
+    v_last_date date;
 begin
     lock table etl.readings_lock;
     update etl.readings_lock set is_held = true;
@@ -96,14 +99,15 @@ begin
         day;
     get diagnostics p_aggregate_rows := row_count;
 
-    select nvl(sum(readings), 0) into v_aggregated_rows
+    select nvl(sum(readings), 0), min(day), max(day)
+    into v_aggregated_rows, v_first_date, v_last_date
     from mart.daily_readings_by_file
     where file_id in (select file_id from load_files where status = 'loaded');
 
     call etl.finish_load(
         'readings', p_run_id, p_load_id, v_header, v_started_at, v_aggregated_rows,
-        p_status, p_files_loaded, p_files_skipped, p_source_rows, p_rejected_rows,
-        p_aggregate_rows, p_empty_file_ids
+        v_first_date, v_last_date, p_status, p_files_loaded, p_files_skipped, p_source_rows, p_rejected_rows,
+        p_aggregate_rows, p_empty_file_ids, p_dates_covered
     );
 end;
 $$
@@ -112,5 +116,6 @@ security definer
 set search_path to pg_catalog;
 
 grant execute on procedure etl.load_readings(
-    varchar, varchar, varchar, varchar, varchar, bigint, bigint, bigint, bigint, bigint, varchar
+    varchar, varchar, varchar, varchar, varchar, bigint, bigint, bigint, bigint, bigint, varchar,
+    varchar
 ) to etl_loader;
