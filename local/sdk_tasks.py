@@ -221,7 +221,8 @@ class RoleClients:
         travelling = {"ExternalId": source} if source else {}
         credentials = sts.assume_role(
             RoleArn=role,
-            RoleSessionName=caller[:64] or "a-service",
+            # STS wants 2 to 64 characters, and a state may have one.
+            RoleSessionName=(caller or "a-service")[:64].ljust(2, "-"),
             DurationSeconds=CREDENTIALS_LIFETIME_SECONDS,
             **travelling,
         )["Credentials"]
