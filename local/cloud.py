@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -21,7 +22,7 @@ from typing import Any, Self
 import boto3
 
 from local.dialect import translate
-from local.redshift_serverless import Namespace, RedshiftServerless
+from local.redshift import Namespace, Redshift
 from local.sdk_tasks import Hook, RoleClients, SdkTasks
 from local.warehouse import Warehouse
 
@@ -119,9 +120,9 @@ class LaptopCloud:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         return {**kept, **self._aws_variables(), "TMPDIR": str(self.folder / "tmp")}
 
-    def warehouse(self, workgroup: str) -> Warehouse:
-        """The running warehouse of a workgroup. Raises KeyError."""
-        return self._redshift.warehouses[workgroup]
+    def warehouse(self, reference: str) -> Warehouse:
+        """The running warehouse of a workgroup's name or ARN, or of a cluster. Raises KeyError."""
+        return self._redshift.warehouses[reference]
 
     def _aws_variables(self) -> dict[str, str]:
         return {
@@ -166,14 +167,14 @@ class LaptopCloud:
         scans = ScanServer(self.endpoint_url)
         scans.start()
         undo.callback(scans.stop)
-        self._redshift = RedshiftServerless(
+        self._redshift = Redshift(
             lambda namespace: self._start_warehouse(namespace, scans.url), _redshift_arn
         )
         undo.callback(self._redshift.stop)
         self._tasks = SdkTasks(self.endpoint_url, REGION)
         data_api = DataApi(self._redshift.warehouses)
-        ministack_plugs.serve_data_api(data_api.handle, self._redshift.workgroup_arn)
-        ministack_plugs.provision_redshift_serverless(self._redshift)
+        ministack_plugs.serve_data_api(data_api.handle, self._redshift.arn)
+        ministack_plugs.provision_redshift(self._redshift)
         ministack_plugs.provision_composite_alarms(self.endpoint_url, REGION)
         ministack_plugs.answer_secret_arns()
         secret_rotation.install()
@@ -203,7 +204,7 @@ class LaptopCloud:
         # The given port is the first workgroup's; a second one would find it taken.
         port, self._warehouse_port = self._warehouse_port, 0
         warehouse = Warehouse(
-            folder=self.folder / f"warehouse-{namespace.arn.rsplit('/', 1)[-1]}",
+            folder=self.folder / f"warehouse-{re.split('[:/]', namespace.arn)[-1]}",
             database=namespace.database,
             admin_user=str(namespace.properties["AdminUsername"]),
             admin_password=str(namespace.properties["AdminUserPassword"]),
@@ -226,6 +227,8 @@ def _refresh(warehouse: Warehouse) -> None:
 
 
 def _redshift_arn(kind: str, identifier: str) -> str:
+    if kind == "cluster":
+        return f"arn:aws:redshift:{REGION}:{ACCOUNT}:cluster:{identifier}"
     return f"arn:aws:redshift-serverless:{REGION}:{ACCOUNT}:{kind}/{identifier}"
 
 

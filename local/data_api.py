@@ -46,7 +46,6 @@ LISTED = 100
 CANCEL_SECONDS = 5.0
 
 _UNSUPPORTED = (
-    "ClusterIdentifier",
     "DbUser",
     "SessionId",
     "SessionKeepAliveSeconds",
@@ -165,7 +164,7 @@ class Statement(Query):
         described = {
             **super().described(),
             "Database": self.request["Database"],
-            "WorkgroupName": self.request["WorkgroupName"],
+            **_target(self.request),
             "SecretArn": self.request["SecretArn"],
             "RedshiftPid": self.pid,
             "ResultFormat": "JSON",
@@ -229,7 +228,10 @@ def read_caller(headers: Headers) -> str:
 
 
 class DataApi:
-    """The service. `workgroups`, by name, may change at any time; `handle` is for MiniStack.
+    """The service. `warehouses` may change at any time; `handle` is for MiniStack.
+
+    They are found by what a request may call them: the name or the ARN of a workgroup, the
+    identifier of a cluster.
 
     `secret` returns the user and the password that a secret's ARN stands for, given the request's
     headers, or raises ApiError; `caller` returns the ARN of who sent the request.
@@ -237,11 +239,11 @@ class DataApi:
 
     def __init__(
         self,
-        workgroups: Mapping[str, Warehouse],
+        warehouses: Mapping[str, Warehouse],
         secret: Callable[[str, Headers], tuple[str, str]] = read_secret,
         caller: Callable[[Headers], str] = read_caller,
     ) -> None:
-        self._workgroups = workgroups
+        self._warehouses = warehouses
         self._read_secret = secret
         self._read_caller = caller
         self._statements: dict[str, Statement] = {}
@@ -293,7 +295,7 @@ class DataApi:
             "CreatedAt": statement.created_at,
             "Database": request["Database"],
             "SecretArn": request["SecretArn"],
-            "WorkgroupName": request["WorkgroupName"],
+            **_target(request),
         }
 
     def _describe(self, request: Fields, _headers: Headers) -> Fields:
@@ -350,7 +352,8 @@ class DataApi:
         return answer
 
     def _warehouse(self, request: Fields) -> Warehouse:
-        warehouse = self._workgroups.get(request.get("WorkgroupName", ""))
+        [reference] = _target(request).values()
+        warehouse = self._warehouses.get(reference)
         if warehouse is None:
             raise ValidationError("Redshift endpoint doesn't exist in this region.")
         return warehouse
@@ -429,10 +432,20 @@ def _check_patterns(request: Fields, shape: Any) -> None:
             raise ValidationError(f"{name} must satisfy enum value set: {rules['enum']}")
 
 
+def _target(request: Fields) -> Fields:
+    """What names the warehouse in a request."""
+    named = {
+        name: request[name] for name in ("WorkgroupName", "ClusterIdentifier") if request.get(name)
+    }
+    if len(named) != 1:
+        raise ValidationError("Give either WorkgroupName or ClusterIdentifier.")
+    return named
+
+
 def _check_statement(request: Fields) -> None:
     for name in ("Database", "SecretArn"):
         if not request.get(name):
-            raise ValidationError(f"{name} is required with a serverless workgroup.")
+            raise ValidationError(f"{name} is required.")
     if request.get("WithEvent") or request.get("ResultFormat", "JSON") != "JSON":
         raise ValidationError("The laptop cloud supports neither events nor CSV results.")
     if request.get("ExecutionMode", "TRANSACTION") != "TRANSACTION":

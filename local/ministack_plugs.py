@@ -29,7 +29,7 @@ from ministack.core.responses import get_region
 from ministack.services import eventbridge, lambda_svc, s3, sqs, stepfunctions
 from ministack.services.cloudformation import provisioners, stacks
 
-from local.redshift_serverless import RedshiftServerless
+from local.redshift import Redshift
 from local.sdk_tasks import RoleClients, SdkTasks, TaskError, in_state, running
 
 logger = logging.getLogger(__name__)
@@ -41,10 +41,10 @@ SQS_TO_LAMBDA_LIMIT_BYTES = 6_000_000
 NO_TIME_LIMIT = 10.0**9
 
 
-def serve_data_api(handler: Handler, workgroup_arn: Callable[[str], str]) -> None:
+def serve_data_api(handler: Handler, warehouse_arn: Callable[[str], str]) -> None:
     """Add the Redshift Data API, and its actions and resources to IAM.
 
-    `workgroup_arn` answers the ARN of a workgroup's name, or '*'.
+    `warehouse_arn` answers the ARN of what a request calls its warehouse, or '*'.
     """
     app.SERVICE_HANDLERS["redshift-data"] = handler
     is_aws_service = router._is_aws_service_name
@@ -63,13 +63,14 @@ def serve_data_api(handler: Handler, workgroup_arn: Callable[[str], str]) -> Non
     ) -> str:
         if service != "redshift-data":
             return str(extract(service, method, path, headers, body, *rest))
-        return workgroup_arn(json.loads(body or b"{}").get("WorkgroupName", ""))
+        request = json.loads(body or b"{}")
+        return warehouse_arn(request.get("WorkgroupName") or request.get("ClusterIdentifier") or "")
 
     iam_actions.extract_resource_arn = extract_resource_arn
 
 
-def provision_redshift_serverless(redshift: RedshiftServerless) -> None:
-    """Add AWS::RedshiftServerless::Namespace and ::Workgroup to CloudFormation."""
+def provision_redshift(redshift: Redshift) -> None:
+    """Add AWS::RedshiftServerless::Namespace and ::Workgroup, and AWS::Redshift::Cluster."""
     types = {
         "AWS::RedshiftServerless::Namespace": {
             "create": redshift.create_namespace,
@@ -79,6 +80,10 @@ def provision_redshift_serverless(redshift: RedshiftServerless) -> None:
         "AWS::RedshiftServerless::Workgroup": {
             "create": redshift.create_workgroup,
             "update": redshift.update_workgroup,
+            "delete": redshift.delete_workgroup,
+        },
+        "AWS::Redshift::Cluster": {
+            "create": redshift.create_cluster,
             "delete": redshift.delete_workgroup,
         },
     }

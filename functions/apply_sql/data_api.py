@@ -45,14 +45,14 @@ class DataApi:
     def __init__(
         self,
         client: Any,
-        workgroup: str,
+        warehouse: Mapping[str, str],
         database: str,
         secret_arn: str,
         remaining_seconds: Callable[[], float],
     ) -> None:
         self._client = client
         self._target = {
-            "WorkgroupName": workgroup,
+            **warehouse,
             "Database": database,
             "SecretArn": secret_arn,
         }

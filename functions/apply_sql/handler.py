@@ -7,7 +7,8 @@ Output:    a PUT to the request's ResponseURL, whatever happens. Data: {"Applied
            many}. A failure names the file, the statement's number and Redshift's message.
            Delete leaves the warehouse as it is.
 Errors:    only that the answer cannot be delivered (OSError), so that Lambda tries again.
-Settings:  WORKGROUP_NAME, DATABASE_NAME, ADMIN_SECRET_ARN, LOADER_SECRET_ARN.
+Settings:  WAREHOUSE_PARAMETER (WorkgroupName or ClusterIdentifier), WAREHOUSE_NAME,
+           DATABASE_NAME, ADMIN_SECRET_ARN, LOADER_SECRET_ARN.
 """
 
 import json
@@ -87,7 +88,7 @@ def physical_resource_id(request: Mapping[str, Any]) -> str:
     if request.get("PhysicalResourceId"):
         return str(request["PhysicalResourceId"])
     return "{}/{}/sql".format(
-        os.environ.get("WORKGROUP_NAME", "-"), os.environ.get("DATABASE_NAME", "-")
+        os.environ.get("WAREHOUSE_NAME", "-"), os.environ.get("DATABASE_NAME", "-")
     )
 
 
@@ -180,7 +181,7 @@ def data_api(context: LambdaContext) -> DataApi:
     """The Data API, logged in as the admin, for as long as the function may wait."""
     return DataApi(
         client("redshift-data"),
-        workgroup=os.environ["WORKGROUP_NAME"],
+        warehouse={os.environ["WAREHOUSE_PARAMETER"]: os.environ["WAREHOUSE_NAME"]},
         database=os.environ["DATABASE_NAME"],
         secret_arn=os.environ["ADMIN_SECRET_ARN"],
         remaining_seconds=lambda: context.get_remaining_time_in_millis() / 1000 - RESERVED_SECONDS,

@@ -7,7 +7,8 @@ Output:    none.
 Errors:    core.RequestError, core.SecretError; StatementFailedError, DeadlineError; botocore's
            ClientError and BotoCoreError. Secrets Manager tries the rotation again, with the same
            version; every step may run twice.
-Settings:  WORKGROUP_NAME, DATABASE_NAME, ADMIN_SECRET_ARN.
+Settings:  WAREHOUSE_PARAMETER (WorkgroupName or ClusterIdentifier), WAREHOUSE_NAME,
+           DATABASE_NAME, ADMIN_SECRET_ARN.
 
 The Data API logs in with a secret's current version and no other, so a password cannot be tried
 before it is current. What AWS's pattern spreads over setSecret, testSecret and finishSecret is
@@ -128,7 +129,7 @@ def data_api(secret_arn: str, context: LambdaContext) -> DataApi:
     """The Data API, logged in with a secret, for as long as the function may wait."""
     return DataApi(
         client("redshift-data"),
-        workgroup=os.environ["WORKGROUP_NAME"],
+        warehouse={os.environ["WAREHOUSE_PARAMETER"]: os.environ["WAREHOUSE_NAME"]},
         database=os.environ["DATABASE_NAME"],
         secret_arn=secret_arn,
         remaining_seconds=lambda: context.get_remaining_time_in_millis() / 1000 - RESERVED_SECONDS,

@@ -143,8 +143,10 @@ def name(value: Any) -> str:
             return str(target)
         case {"Fn::GetAtt": [target, *_]}:
             return str(target)
-        case {"Fn::If": ["MakesKey", *_]}:
-            return "EncryptionKey or KmsKeyArn"
+        case {"Fn::If": [_, one, {"Ref": "AWS::NoValue"}]}:
+            return name(one)
+        case {"Fn::If": [_, one, other]}:
+            return f"{name(one)} or {name(other)}"
         case {"Fn::Sub": text}:
             return _shortened(text)
         case _:

@@ -25,11 +25,7 @@ FILES = [
 
 def manifest(load_input: dict[str, Any], gone_file_ids: list[str]) -> list[dict[str, Any]]:
     """What the machine makes of an execution's input."""
-    [expression] = [
-        parameter["Value"].removeprefix("{%").removesuffix("%}")
-        for parameter in SUBMIT_LOAD["Arguments"]["Parameters"]
-        if parameter["Name"] == "files"
-    ]
+    [expression] = re.findall(r"'Name': 'files', 'Value': (.*)},", SUBMIT_LOAD["Arguments"])
     text = jsonata.Jsonata.jsonata(expression).evaluate(
         None,
         {

@@ -118,6 +118,7 @@ def test_outputs_that_others_rely_on() -> None:
         "DatabaseName",
         "AdminSecretArn",
         "LoaderSecretArn",
+        "SpectrumRoleArn",
         "GlueDatabaseName",
     }
 

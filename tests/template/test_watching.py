@@ -70,7 +70,7 @@ def emitted() -> set[str]:
 
 def dashboard() -> dict[str, Any]:
     """The dashboard's body, with names in place of references."""
-    body = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    body = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"][0]
     return dict(json.loads(body))
 
 

@@ -236,7 +236,8 @@ def invoke(
     """Sends the function a request from events/apply_sql, and gives the answer it PUT."""
     clients = {"redshift-data": warehouse, "secretsmanager": secrets}
     monkeypatch.setattr(handler, "client", clients.__getitem__)
-    monkeypatch.setenv("WORKGROUP_NAME", "redshift-pipeline")
+    monkeypatch.setenv("WAREHOUSE_PARAMETER", "WorkgroupName")
+    monkeypatch.setenv("WAREHOUSE_NAME", "redshift-pipeline")
     monkeypatch.setenv("DATABASE_NAME", "dev")
     monkeypatch.setenv("ADMIN_SECRET_ARN", ADMIN_SECRET)
     monkeypatch.setenv("LOADER_SECRET_ARN", LOADER_SECRET)

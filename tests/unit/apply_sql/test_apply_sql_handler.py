@@ -279,12 +279,12 @@ def test_bad_request_is_answered(
 def test_missing_setting_is_answered(
     invoke: Invoke, monkeypatch: pytest.MonkeyPatch, event: str
 ) -> None:
-    monkeypatch.delenv("WORKGROUP_NAME")
+    monkeypatch.delenv("WAREHOUSE_NAME")
 
     answer = invoke(event)
 
     assert answer["Status"] == "FAILED"
-    assert "WORKGROUP_NAME" in answer["Reason"]
+    assert "WAREHOUSE_NAME" in answer["Reason"]
     assert answer["PhysicalResourceId"]
 
 

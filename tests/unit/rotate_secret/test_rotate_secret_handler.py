@@ -129,7 +129,8 @@ def step(
     clients = {"secretsmanager": secrets, "redshift-data": warehouse}
     monkeypatch.setattr(handler, "client", clients.__getitem__)
     monkeypatch.setattr(data_api, "time", SimpleNamespace(sleep=lambda _seconds: None))
-    monkeypatch.setenv("WORKGROUP_NAME", "redshift-pipeline")
+    monkeypatch.setenv("WAREHOUSE_PARAMETER", "WorkgroupName")
+    monkeypatch.setenv("WAREHOUSE_NAME", "redshift-pipeline")
     monkeypatch.setenv("DATABASE_NAME", "dev")
     monkeypatch.setenv("ADMIN_SECRET_ARN", ADMIN)
     context = SimpleNamespace(

@@ -1,4 +1,4 @@
-"""Redshift Serverless for CloudFormation: a workgroup is a running warehouse."""
+"""Redshift for CloudFormation: a serverless workgroup, or a cluster, is a running warehouse."""
 
 import threading
 import uuid
@@ -66,13 +66,14 @@ class Workgroup:
 
 
 @dataclass
-class RedshiftServerless:
-    """The namespaces and workgroups of a laptop cloud.
+class Redshift:
+    """The namespaces, workgroups and clusters of a laptop cloud.
 
     `start_warehouse` takes a namespace and answers the running warehouse of its workgroup.
-    `new_arn` takes a kind and an id. `warehouses` holds the running ones by workgroup name. The
-    methods named after CloudFormation's verbs take and answer what MiniStack's provisioners do;
-    they raise ValueError, which fails the resource.
+    `new_arn` takes a kind and an id. `warehouses` holds the running ones, a workgroup's by its name
+    and by its ARN, a cluster's by its identifier. The methods named after CloudFormation's verbs
+    take and answer what MiniStack's provisioners do; they raise ValueError, which fails the
+    resource.
     """
 
     start_warehouse: Callable[[Namespace], Warehouse]
@@ -83,10 +84,12 @@ class RedshiftServerless:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopped: bool = False
 
-    def workgroup_arn(self, name: str) -> str:
-        """The ARN of a workgroup, or '*' where there is none of that name."""
-        workgroup = self.workgroups.get(name)
-        return workgroup.arn if workgroup else "*"
+    def arn(self, reference: str) -> str:
+        """The ARN of what a request may call a warehouse, or '*' where there is no such one."""
+        if reference not in self.warehouses or reference.startswith("arn:"):
+            return reference if reference in self.warehouses else "*"
+        workgroup = self.workgroups.get(reference)
+        return workgroup.arn if workgroup else self.new_arn("cluster", reference)
 
     def create_namespace(self, _id: str, properties: Properties, _stack: str) -> Provisioned:
         name = str(properties["NamespaceName"])
@@ -119,6 +122,7 @@ class RedshiftServerless:
             warehouse = self.warehouses[name] = self.start_warehouse(namespace)
         arn = self.new_arn("workgroup", str(uuid.uuid4()))
         workgroup = self.workgroups[name] = Workgroup(properties, arn, warehouse.port)
+        self.warehouses[arn] = warehouse
         return name, workgroup.attributes()
 
     def update_workgroup(
@@ -129,10 +133,26 @@ class RedshiftServerless:
         return name, self.workgroups[name].attributes()
 
     def delete_workgroup(self, name: str, _properties: Properties) -> None:
-        self.workgroups.pop(name, None)
+        workgroup = self.workgroups.pop(name, None)
+        if workgroup:
+            self.warehouses.pop(workgroup.arn, None)
         warehouse = self.warehouses.pop(name, None)
         if warehouse:
             warehouse.stop()
+
+    def create_cluster(self, _id: str, properties: Properties, _stack: str) -> Provisioned:
+        name = str(properties["ClusterIdentifier"])
+        as_namespace = {
+            "AdminUsername": properties["MasterUsername"],
+            "AdminUserPassword": properties["MasterUserPassword"],
+            "DbName": properties["DBName"],
+        }
+        with self._lock:
+            if self._stopped or name in self.warehouses:
+                raise ValueError(f"A cluster named {name} cannot be made, or exists already.")
+            namespace = Namespace(as_namespace, self.new_arn("cluster", name))
+            warehouse = self.warehouses[name] = self.start_warehouse(namespace)
+        return name, {"Endpoint.Address": "127.0.0.1", "Endpoint.Port": warehouse.port}
 
     def stop(self) -> None:
         """Stop every warehouse. None starts after this."""
