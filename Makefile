@@ -20,17 +20,20 @@ COMPILE := $(BIN)/uv pip compile --quiet --no-header --generate-hashes --univers
 PYTEST := PYTEST_DEBUG_TEMPROOT=build/tmp exec $(BIN)/python -m pytest \
 	--numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# Nothing here talks to an AWS account: a region is all that the tools want. The SAM CLI keeps its state
+# Nothing but `deploy` and `destroy` talks to an AWS account: a region is all that the tools want. The SAM CLI keeps its state
 # in .venv instead of the home directory. The functions' own Makefiles, which `sam build` runs, are no
 # business of this one's settings.
-unexport AWS_PROFILE MAKEFLAGS PYTHON
+unexport MAKEFLAGS PYTHON
+ifeq ($(filter deploy destroy,$(MAKECMDGOALS)),)
+unexport AWS_PROFILE
 export AWS_DEFAULT_REGION := us-east-1
 export AWS_EC2_METADATA_DISABLED := true
+endif
 export SAM_CLI_TELEMETRY := 0
 export __SAM_CLI_APP_DIR := $(abspath $(VENV)/sam-cli)
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up test test-long faults security soak mutations check check-python check-types check-template check-sql build year \
+.PHONY: help setup demo up test test-long faults security soak mutations check check-python check-types check-template check-sql build deploy destroy year \
 	lock clean
 
 help: ## List the targets
@@ -76,7 +79,7 @@ check-python: $(SET_UP) ## Check the style of the Python code
 	@$(BIN)/ruff format --check
 
 check-types: $(SET_UP) ## Check the types of the Python code
-	@echo '== mypy: functions, local, examples'
+	@echo '== mypy: functions, local, examples, tools'
 	@$(BIN)/mypy
 
 check-template: $(SET_UP) ## Check the template and the state machine in it
@@ -91,6 +94,14 @@ check-sql: $(SET_UP) ## Check the style of the SQL
 
 build: $(SET_UP) ## Build the functions as `sam deploy` takes them
 	@PATH="$(abspath $(BIN)):$$PATH" exec sam build
+
+deploy: build ## Deploy to ENV=dev or ENV=prod, once the change set is confirmed; ARGS adds options of sam deploy
+	@test -n '$(ENV)' || { echo 'deploy: say where, one of samconfig.toml: make deploy ENV=dev' >&2; exit 1; }
+	@PATH="$(abspath $(BIN)):$$PATH" exec sam deploy --config-env '$(ENV)' $(ARGS)
+
+destroy: $(SET_UP) ## Delete the stack of ENV=dev or ENV=prod; say what is kept, and what that costs
+	@test -n '$(ENV)' || { echo 'destroy: say which, one of samconfig.toml: make destroy ENV=dev' >&2; exit 1; }
+	@exec $(BIN)/python -m tools.destroy --env '$(ENV)' $(ARGS)
 
 year: $(SET_UP) ## Write the flights of the whole year into build/flights-2013
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --require-hashes \

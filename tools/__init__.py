@@ -1,0 +1,1 @@
+"""What is run beside the pipeline: by people, before and after it."""

@@ -1,0 +1,163 @@
+"""Delete an environment's stack, and say what is kept, what that costs, and how it goes too.
+
+    python -m tools.destroy --env dev [--yes]
+
+Credentials and region are those of the environment, as for the AWS CLI. Exit code 1, with the
+reason, when there is no such stack or it cannot be deleted.
+"""
+
+import argparse
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError, WaiterError
+
+from tools.prices import PRICES, usd
+
+SAMCONFIG = Path(__file__).parents[1] / "samconfig.toml"
+GB = 1e9
+
+
+class DestroyError(RuntimeError):
+    """The stack stays; the text says why."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Something that outlives the stack."""
+
+    name: str
+    holds: str
+    costs: str
+    removed_by: str
+
+    def told(self) -> str:
+        return f"{self.name}: {self.holds}, {self.costs}\n    to remove it: {self.removed_by}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="make destroy", description=__doc__)
+    parser.add_argument("--env", required=True, help="an environment of samconfig.toml")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    options = parser.parse_args(arguments)
+    try:
+        name = stack_name(SAMCONFIG.read_text(), options.env)
+        stack = found(name)
+        if not options.yes and input(f"Type {name} to delete the stack: ") != name:
+            raise DestroyError("That is not its name: nothing was deleted.")
+        kept = list(what_is_kept(stack))
+        print(f"Deleting {name} ...", flush=True)
+        delete(name)
+    except DestroyError as error:
+        print(f"destroy: {error}", file=sys.stderr)
+        return 1
+    print(report(name, kept))
+    return 0
+
+
+def stack_name(samconfig: str, environment: str) -> str:
+    """The name of an environment's stack. Raises DestroyError."""
+    environments = {
+        name: section["deploy"]["parameters"]["stack_name"]
+        for name, section in tomllib.loads(samconfig).items()
+        if isinstance(section, dict)
+        and "stack_name" in section.get("deploy", {}).get("parameters", {})
+    }
+    if environment not in environments:
+        known = ", ".join(environments)
+        raise DestroyError(f"samconfig.toml has no environment {environment!r}, but {known}.")
+    return str(environments[environment])
+
+
+def found(name: str) -> dict[str, Any]:
+    """The stack, with `resources`: physical by logical ids. Raises DestroyError."""
+    client = boto3.client("cloudformation")
+    try:
+        [stack] = client.describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        raise DestroyError(f"{name}: {error.response['Error']['Message']}") from error
+    pages = client.get_paginator("list_stack_resources").paginate(StackName=name)
+    resources = {
+        item["LogicalResourceId"]: item.get("PhysicalResourceId", "")
+        for page in pages
+        for item in page["StackResourceSummaries"]
+    }
+    return {**stack, "resources": resources}
+
+
+def what_is_kept(stack: dict[str, Any]) -> Iterator[Kept]:
+    """What the template keeps: buckets, the key of the stack, the warehouse's last snapshot."""
+    resources = stack["resources"]
+    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", [])}
+    for bucket in (resources["RawBucket"], resources["ArchiveBucket"]):
+        yield kept_bucket(bucket, *contents(bucket))
+    if "EncryptionKey" in resources:
+        key = resources["EncryptionKey"]
+        remove = f"aws kms schedule-key-deletion --key-id {key}   (last: the others need it)"
+        costs = f"{usd('kms_key'):.2f} USD a month"
+        yield Kept(f"key {key}", "decrypts all of this", costs, remove)
+    if "WarehouseNamespace" in resources:
+        snapshot = f"final-{stack['StackId'].split('/')[2]}"
+        days = parameters.get("FinalSnapshotDays", "?")
+        remove = f"aws redshift-serverless delete-snapshot --snapshot-name {snapshot}"
+        costs = f"{usd('redshift_snapshot')} USD a GB and month"
+        yield Kept(f"snapshot {snapshot}", f"the warehouse, for {days} days", costs, remove)
+
+
+def kept_bucket(bucket: str, objects: int, size: int) -> Kept:
+    """`size` in bytes; versions count as objects."""
+    return Kept(
+        f"s3://{bucket}",
+        f"{objects:,} object versions, {size / GB:,.3f} GB",
+        f"{size / GB * usd('s3_storage'):,.2f} USD a month",
+        "empty it in the S3 console (all versions), then "
+        f"aws s3api delete-bucket --bucket {bucket}",
+    )
+
+
+def contents(bucket: str) -> tuple[int, int]:
+    """The number of object versions in a bucket, and their bytes."""
+    pages = boto3.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket)
+    sizes = [version["Size"] for page in pages for version in page.get("Versions", [])]
+    return len(sizes), sum(sizes)
+
+
+def delete(name: str) -> None:
+    """Delete a stack and wait. Raises DestroyError with what CloudFormation says."""
+    client = boto3.client("cloudformation")
+    # By its id, since a deleted stack has no name any more.
+    stack_id = client.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
+    client.delete_stack(StackName=name)
+    try:
+        client.get_waiter("stack_delete_complete").wait(StackName=stack_id)
+    except WaiterError as error:
+        raise DestroyError(f"{name} was not deleted:\n{reasons(client, stack_id)}") from error
+
+
+def reasons(client: Any, stack_id: str) -> str:
+    events = client.describe_stack_events(StackName=stack_id)["StackEvents"]
+    return "\n".join(
+        f"  {event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
+        for event in events
+        if event["ResourceStatus"] == "DELETE_FAILED"
+    )
+
+
+def report(name: str, kept: Sequence[Kept]) -> str:
+    """What is told when the stack is gone."""
+    return "\n".join(
+        [
+            f"{name} is deleted. Kept, at list prices of {PRICES['as_of']}:",
+            *(f"  {one.told()}" for one in kept),
+            "To deploy under the same name again, remove the buckets first: their names are fixed.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
