@@ -5,6 +5,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 SET_UP := $(VENV)/.set-up
+SECURITY := $(VENV)/security
 YEAR := build/flights-2013
 
 # The functions run on Python 3.13 in AWS; the lock serves 3.11 to 3.13. Names that are on the path but
@@ -16,13 +17,15 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
 COMPILE := $(BIN)/uv pip compile --quiet --no-header --generate-hashes --universal \
 	--python-version 3.11 --upgrade
 
+CHECKOV := $(SECURITY)/bin/checkov --config-file .checkov.yaml
+
 # Two workers, each with a laptop cloud of its own: the tests wait more than they compute.
 PYTEST := PYTEST_DEBUG_TEMPROOT=build/tmp exec $(BIN)/python -m pytest \
 	--numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# Nothing but `deploy` and `destroy` talks to an AWS account: a region is all that the tools want. The SAM CLI keeps its state
-# in .venv instead of the home directory. The functions' own Makefiles, which `sam build` runs, are no
-# business of this one's settings.
+# Nothing but `deploy` and `destroy` talks to an AWS account: a region is all that the tools want.
+# The SAM CLI keeps its state in .venv instead of the home directory. The functions' own Makefiles,
+# which `sam build` runs, are no business of this one's settings.
 unexport MAKEFLAGS PYTHON
 ifeq ($(filter deploy destroy,$(MAKECMDGOALS)),)
 unexport AWS_PROFILE
@@ -33,8 +36,9 @@ export SAM_CLI_TELEMETRY := 0
 export __SAM_CLI_APP_DIR := $(abspath $(VENV)/sam-cli)
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up test test-long faults security soak mutations check check-python check-types check-template check-sql build deploy destroy year \
-	lock clean
+.PHONY: help setup demo up test test-long faults security soak mutations \
+	check check-python check-types check-template check-sql check-security audit \
+	build has-env deploy destroy year lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; \
@@ -52,7 +56,7 @@ test: $(SET_UP) ## Run the tests; ARGS="-k words" picks some
 	@mkdir -p build/tmp
 	@$(PYTEST) -m 'not long' $(ARGS)
 
-test-long: $(SET_UP) ## Run the tests that take minutes: faults on every task, deploys, interrupts, hostile keys
+test-long: $(SET_UP) ## Run the tests that take minutes: faults, deploys, interrupts, hostile keys
 	@mkdir -p build/tmp
 	@$(PYTEST) -m long $(ARGS)
 
@@ -60,7 +64,7 @@ faults: $(SET_UP) ## Put every fault on every task, check the invariants, write 
 	@mkdir -p build/tmp
 	@$(PYTEST) tests/faults/test_matrix.py $(ARGS)
 
-security: $(SET_UP) ## See that each permission is used and each use permitted, write build/security.md
+security: $(SET_UP) ## See each permission used and each use permitted, write build/security.md
 	@mkdir -p build/tmp
 	@PYTEST_DEBUG_TEMPROOT=build/tmp exec $(BIN)/python -m pytest tests/security $(ARGS)
 
@@ -70,7 +74,7 @@ soak: $(SET_UP) ## Let random lives of a pipeline pass for ten minutes; ARGS="--
 mutations: $(SET_UP) ## Take each guard away in a copy, and see its test fail; ARGS=word picks some
 	@exec $(BIN)/python -m tests.faults.mutations $(ARGS)
 
-check: check-python check-types check-template check-sql ## Check style, types, template and SQL
+check: check-python check-types check-template check-sql check-security ## Check style, types, template, SQL, security
 
 check-python: $(SET_UP) ## Check the style of the Python code
 	@echo '== ruff: rules'
@@ -92,15 +96,30 @@ check-sql: $(SET_UP) ## Check the style of the SQL
 	@echo '== sqlfluff: sql'
 	@$(BIN)/sqlfluff lint --disable-progress-bar sql
 
+check-security: $(SECURITY)/.set-up ## Look for holes in the template, the workflows, the files
+	@echo '== checkov: template.yaml'
+	@$(CHECKOV) --framework cloudformation --file template.yaml
+	@echo '== checkov: workflows and secrets'
+	@$(CHECKOV) --framework github_actions secrets --directory .
+
+# Strict, since a package index that knows no advisories would pass for one that knows of none.
+audit: $(SECURITY)/.set-up ## Ask PyPI for known holes in every pinned package
+	@for file in requirements*.txt functions/*/requirements.txt; do \
+		echo "== pip-audit: $$file"; \
+		$(SECURITY)/bin/pip-audit --strict --disable-pip --require-hashes --requirement $$file \
+			|| failed=1; done; exit $${failed:-0}
+
 build: $(SET_UP) ## Build the functions as `sam deploy` takes them
 	@PATH="$(abspath $(BIN)):$$PATH" exec sam build
 
-deploy: build ## Deploy to ENV=dev or ENV=prod, once the change set is confirmed; ARGS adds options of sam deploy
-	@test -n '$(ENV)' || { echo 'deploy: say where, one of samconfig.toml: make deploy ENV=dev' >&2; exit 1; }
+has-env:
+	@test -n '$(ENV)' || { \
+		echo 'make: name an environment of samconfig.toml: make $(MAKECMDGOALS) ENV=dev' >&2; exit 1; }
+
+deploy: has-env build ## Deploy ENV=dev or ENV=prod once its changes are confirmed; ARGS go to SAM
 	@PATH="$(abspath $(BIN)):$$PATH" exec sam deploy --config-env '$(ENV)' $(ARGS)
 
-destroy: $(SET_UP) ## Delete the stack of ENV=dev or ENV=prod; say what is kept, and what that costs
-	@test -n '$(ENV)' || { echo 'destroy: say which, one of samconfig.toml: make destroy ENV=dev' >&2; exit 1; }
+destroy: has-env $(SET_UP) ## Delete the stack of ENV=dev or ENV=prod; say what is kept, and its cost
 	@exec $(BIN)/python -m tools.destroy --env '$(ENV)' $(ARGS)
 
 year: $(SET_UP) ## Write the flights of the whole year into build/flights-2013
@@ -111,14 +130,20 @@ year: $(SET_UP) ## Write the flights of the whole year into build/flights-2013
 lock: $(SET_UP) ## Write the requirements files anew, with the newest versions that fit
 	@$(COMPILE) requirements.in --output-file requirements.txt
 	@$(COMPILE) requirements-uv.in --output-file requirements-uv.txt
+	@$(COMPILE) requirements-security.in --output-file requirements-security.txt
 	@$(COMPILE) --no-deps requirements-year.in --output-file requirements-year.txt
 
 clean: ## Remove everything that is not in git's care
 	@rm -rf $(VENV) .aws-sam build .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# uv takes seconds where pip takes a minute, but reads none of pip's settings: where the index is
-# reachable through those alone, pip installs the same locked files.
+# INSTALL,environment,locked file. uv takes seconds where pip takes a minute, but reads none of pip's
+# settings: where the index is reachable through those alone, pip installs the same locked files.
+INSTALL = $(BIN)/uv pip install --quiet --python $(1)/bin/python --link-mode copy \
+		--require-hashes --requirement $(2) \
+	|| { echo '== set-up: uv could not install (its reason is above); pip does, in a minute or two'; \
+		$(1)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement $(2); }
+
 # An interrupt must not look like uv's failure.
 #
 # The SAM CLI is pinned, so it need not ask the index whether there is a newer one.
@@ -131,10 +156,12 @@ $(SET_UP): requirements.txt requirements-uv.txt
 	"$$python" -m venv --clear $(VENV)
 	@trap 'exit 130' INT TERM; \
 		$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-uv.txt \
-		&& $(BIN)/uv pip install --quiet --python $(BIN)/python --link-mode copy \
-			--require-hashes --requirement requirements.txt \
-		|| { echo '== set-up: uv could not install (its reason is above); pip does, in a minute or two'; \
-			$(BIN)/python -m pip install --quiet --no-deps --require-hashes \
-				--requirement requirements.txt; }
+		&& $(call INSTALL,$(VENV),requirements.txt)
 	@mkdir -p $(VENV)/sam-cli && echo '{"lastVersionCheck": 4102444800.0}' >$(VENV)/sam-cli/metadata.json
+	@touch $@
+
+$(SECURITY)/.set-up: requirements-security.txt $(SET_UP)
+	@echo '== set-up: $(SECURITY)'
+	@$(BIN)/python -m venv --clear $(SECURITY)
+	@trap 'exit 130' INT TERM; $(call INSTALL,$(SECURITY),requirements-security.txt)
 	@touch $@

@@ -1,21 +1,10 @@
-"""What a role is granted, and what it was told.
+"""What a role is granted.
 
 It stands apart from permissions.py because tests want these names before a cloud is set up, and
 MiniStack reads its settings when it is imported.
 """
 
 from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a role was told. `caller` is the name of its session: who had assumed it."""
-
-    role: str
-    caller: str
-    action: str
-    resource: str
-    is_allowed: bool
 
 
 @dataclass(frozen=True)

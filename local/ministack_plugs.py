@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 
 import boto3
 import botocore.exceptions
-import yaml  # type: ignore[import-untyped]
+import yaml  # type: ignore[import-untyped]  # it has no types
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime, router
 from ministack.core.responses import get_region
@@ -80,11 +80,11 @@ def provision_redshift(redshift: Redshift) -> None:
         "AWS::RedshiftServerless::Workgroup": {
             "create": redshift.create_workgroup,
             "update": redshift.update_workgroup,
-            "delete": redshift.delete_workgroup,
+            "delete": redshift.delete_warehouse,
         },
         "AWS::Redshift::Cluster": {
             "create": redshift.create_cluster,
-            "delete": redshift.delete_workgroup,
+            "delete": redshift.delete_warehouse,
         },
     }
     provisioners._RESOURCE_HANDLERS.update(types)

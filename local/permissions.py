@@ -17,7 +17,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch, kms, lambda_svc, s3, secretsmanager, sns, sqs
 from ministack.services.cloudformation import provisioners
 
-from local.grants import Decision, Grant
+from local.grants import Grant
 
 READ, WRITE = "kms:Decrypt", "kms:GenerateDataKey"
 
@@ -36,11 +36,10 @@ KEY_USES = {
 
 
 class AccessLog:
-    """Every decision on a role, and the grants that were used, each with its callers."""
+    """The grants to roles that were used, each with its callers."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._decisions: list[Decision] = []
         self._uses: dict[Grant, set[str]] = {}
 
     def install(self) -> None:
@@ -49,30 +48,21 @@ class AccessLog:
 
         def evaluate(context: EvalContext, policies: Any, *limits: Any) -> Any:
             result = stock(context, policies, *limits)
-            if ":assumed-role/" in context.principal_arn:
-                self._note(context, policies, result.decision == "Allow")
+            if result.decision == "Allow" and ":assumed-role/" in context.principal_arn:
+                self._note(context, policies)
             return result
 
         iam_evaluator.evaluate = evaluate
-
-    def take_decisions(self) -> list[Decision]:
-        """Those since this was last asked, each once, in the order of their first time."""
-        with self._lock:
-            taken, self._decisions = self._decisions, []
-        return list(dict.fromkeys(taken))
 
     def uses(self) -> dict[Grant, frozenset[str]]:
         """The grants that allowed a call since the beginning, and the callers."""
         with self._lock:
             return {grant: frozenset(callers) for grant, callers in self._uses.items()}
 
-    def _note(self, context: EvalContext, policies: Any, is_allowed: bool) -> None:
+    def _note(self, context: EvalContext, policies: Any) -> None:
         role, caller = context.principal_arn.split(":assumed-role/")[1].split("/", 1)
-        decision = Decision(role, caller, context.action, context.resource_arn, is_allowed)
-        grants = list(_granting(role, context, policies)) if is_allowed else []
+        grants = list(_granting(role, context, policies))
         with self._lock:
-            if not self._decisions or self._decisions[-1] != decision:
-                self._decisions.append(decision)
             for grant in grants:
                 self._uses.setdefault(grant, set()).add(caller)
 

@@ -86,10 +86,11 @@ class Redshift:
 
     def arn(self, reference: str) -> str:
         """The ARN of what a request may call a warehouse, or '*' where there is no such one."""
-        if reference not in self.warehouses or reference.startswith("arn:"):
-            return reference if reference in self.warehouses else "*"
-        workgroup = self.workgroups.get(reference)
-        return workgroup.arn if workgroup else self.new_arn("cluster", reference)
+        if reference not in self.warehouses:
+            return "*"
+        if reference in self.workgroups:
+            return self.workgroups[reference].arn
+        return reference if reference.startswith("arn:") else self.new_arn("cluster", reference)
 
     def create_namespace(self, _id: str, properties: Properties, _stack: str) -> Provisioned:
         name = str(properties["NamespaceName"])
@@ -115,11 +116,7 @@ class Redshift:
         namespace = self.namespaces.get(str(properties["NamespaceName"]))
         if namespace is None:
             raise ValueError(f"There is no namespace named {properties['NamespaceName']}.")
-        # Held while it starts, so that `stop` finds each warehouse either whole or not at all.
-        with self._lock:
-            if self._stopped or name in self.warehouses:
-                raise ValueError(f"A workgroup named {name} cannot be made, or exists already.")
-            warehouse = self.warehouses[name] = self.start_warehouse(namespace)
+        warehouse = self._start(name, namespace)
         arn = self.new_arn("workgroup", str(uuid.uuid4()))
         workgroup = self.workgroups[name] = Workgroup(properties, arn, warehouse.port)
         self.warehouses[arn] = warehouse
@@ -132,7 +129,7 @@ class Redshift:
         self.workgroups[name].properties = new
         return name, self.workgroups[name].attributes()
 
-    def delete_workgroup(self, name: str, _properties: Properties) -> None:
+    def delete_warehouse(self, name: str, _properties: Properties) -> None:
         workgroup = self.workgroups.pop(name, None)
         if workgroup:
             self.warehouses.pop(workgroup.arn, None)
@@ -147,11 +144,7 @@ class Redshift:
             "AdminUserPassword": properties["MasterUserPassword"],
             "DbName": properties["DBName"],
         }
-        with self._lock:
-            if self._stopped or name in self.warehouses:
-                raise ValueError(f"A cluster named {name} cannot be made, or exists already.")
-            namespace = Namespace(as_namespace, self.new_arn("cluster", name))
-            warehouse = self.warehouses[name] = self.start_warehouse(namespace)
+        warehouse = self._start(name, Namespace(as_namespace, self.new_arn("cluster", name)))
         return name, {"Endpoint.Address": "127.0.0.1", "Endpoint.Port": warehouse.port}
 
     def stop(self) -> None:
@@ -159,7 +152,15 @@ class Redshift:
         with self._lock:
             self._stopped = True
         for name in list(self.warehouses):
-            self.delete_workgroup(name, {})
+            self.delete_warehouse(name, {})
+
+    def _start(self, name: str, namespace: Namespace) -> Warehouse:
+        # Held while it starts, so that `stop` finds each warehouse either whole or not at all.
+        with self._lock:
+            if self._stopped or name in self.warehouses:
+                raise ValueError(f"A warehouse named {name} cannot be made, or exists already.")
+            warehouse = self.warehouses[name] = self.start_warehouse(namespace)
+        return warehouse
 
 
 def _refuse_rename(name: str, wanted: str) -> None:

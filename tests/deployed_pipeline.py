@@ -1,14 +1,17 @@
 """The deployed pipeline, as its users see it: files go in, figures and mails come out."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from botocore.exceptions import ClientError
 
 from local.stack import Stack
 from tests.operating import (
+    LOADS_HELD_UP,
     Mail,
     Mailbox,
     empty_bucket,
@@ -16,6 +19,7 @@ from tests.operating import (
     messages_in,
     received,
     sweep,
+    wait_until,
 )
 
 WEEK = sorted((Path(__file__).parents[1] / "examples" / "flights").glob("flights_*.csv"))
@@ -138,6 +142,18 @@ class Pipeline:
     def sweep(self, waiting_minutes: float = 0, leftover_minutes: float = 0) -> dict[str, Any]:
         """Run the deployed sweeper now, and return what it says it did."""
         return sweep(self.stack, waiting_minutes, leftover_minutes)
+
+    def rotate(self, secret: str) -> None:
+        """Give a database user a new password, as operators do. `secret` is the output's name."""
+        old = self.stack.credentials(secret)
+        # Told that an earlier rotation is still to be finished: that one is taken up again.
+        with suppress(ClientError):
+            self.stack.secrets.rotate_secret(SecretId=self.stack.outputs[secret])
+        wait_until(lambda: self.stack.credentials(secret) != old)
+
+    def loads_held_up(self) -> int:
+        """How many CALLs wait for a lock."""
+        return int(self.query(LOADS_HELD_UP)[0][0])
 
     def run_again(self, execution: dict[str, Any]) -> None:
         """Start the next attempt of a load, as the command in the mail to support does."""

@@ -1,11 +1,26 @@
 """What people and schedules do to a deployed stack: its queue, its sweeper, its mails."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from local.stack import Stack
+
+WAIT_SECONDS = 40.0
+POLL_SECONDS = 0.05
+LOADS_HELD_UP = """
+    select count(*) from pg_stat_activity
+    where usename = 'etl_loader' and wait_event_type = 'Lock'
+"""
+
+
+def wait_until(is_so: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(POLL_SECONDS)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise DestroyError("That is not its name: nothing was deleted.")
         kept = list(what_is_kept(stack))
         print(f"Deleting {name} ...", flush=True)
-        delete(name)
+        delete(stack)
     except DestroyError as error:
         print(f"destroy: {error}", file=sys.stderr)
         return 1
@@ -62,16 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def stack_name(samconfig: str, environment: str) -> str:
     """The name of an environment's stack. Raises DestroyError."""
-    environments = {
-        name: section["deploy"]["parameters"]["stack_name"]
-        for name, section in tomllib.loads(samconfig).items()
-        if isinstance(section, dict)
-        and "stack_name" in section.get("deploy", {}).get("parameters", {})
-    }
-    if environment not in environments:
-        known = ", ".join(environments)
-        raise DestroyError(f"samconfig.toml has no environment {environment!r}, but {known}.")
-    return str(environments[environment])
+    sections = tomllib.loads(samconfig)
+    try:
+        return str(sections[environment]["deploy"]["parameters"]["stack_name"])
+    except (KeyError, TypeError):
+        known = ", ".join(name for name in sections if name not in ("version", "default"))
+        raise DestroyError(
+            f"samconfig.toml has no environment {environment!r}, but {known}."
+        ) from None
 
 
 def found(name: str) -> dict[str, Any]:
@@ -127,13 +125,13 @@ def contents(bucket: str) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def delete(name: str) -> None:
+def delete(stack: dict[str, Any]) -> None:
     """Delete a stack and wait. Raises DestroyError with what CloudFormation says."""
     client = boto3.client("cloudformation")
-    # By its id, since a deleted stack has no name any more.
-    stack_id = client.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
+    name, stack_id = stack["StackName"], stack["StackId"]
     client.delete_stack(StackName=name)
     try:
+        # By its id, since a deleted stack has no name any more.
         client.get_waiter("stack_delete_complete").wait(StackName=stack_id)
     except WaiterError as error:
         raise DestroyError(f"{name} was not deleted:\n{reasons(client, stack_id)}") from error

@@ -16,13 +16,9 @@ from tests.faults.datasets import DATASETS, READINGS, Dataset
 from tests.faults.invariants import World
 from tests.faults.observed import Observer
 from tests.faults.operation import Operation
-from tests.operating import empty_bucket
+from tests.operating import LOADS_HELD_UP, empty_bucket
 
 STACK_NAME = "faults"
-HELD_UP = """
-    select count(*) from pg_stat_activity
-    where usename = 'etl_loader' and wait_event_type = 'Lock'
-"""
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,7 @@ class Laboratory:
 
     def loads_held_up(self) -> int:
         """How many CALLs wait for a lock."""
-        return int(self.query(HELD_UP)[0][0])
+        return int(self.query(LOADS_HELD_UP)[0][0])
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with self._connect() as connection:

@@ -88,7 +88,7 @@ def plugged(request: pytest.FixtureRequest) -> bool:
 def client(plugged: bool, request: pytest.FixtureRequest) -> Client:
     """Makes clients of the laptop cloud, or of the stock MiniStack."""
     if not plugged:
-        return request.getfixturevalue("stock")  # type: ignore[no-any-return]
+        return request.getfixturevalue("stock")
     cloud: LaptopCloud = request.getfixturevalue("cloud")
     return cloud.client
 
@@ -486,7 +486,7 @@ def test_role_may_ask_for_the_source_account(client: Client, plugged: bool) -> N
         "Version": "2012-10-17",
         "Statement": [
             {
-                **TRUST["Statement"][0],  # type: ignore[dict-item]
+                **TRUST["Statement"][0],
                 "Condition": {"StringEquals": {"aws:SourceAccount": account}},
             }
         ],
@@ -510,7 +510,7 @@ def test_role_may_ask_for_the_source_arn(client: Client, plugged: bool) -> None:
     }
     pattern = "arn:aws:states:us-east-1:000000000000:stateMachine:guarded-*"
     condition = {"ArnLike": {"aws:SourceArn": pattern}}
-    trust = {**TRUST, "Statement": [{**TRUST["Statement"][0], "Condition": condition}]}  # type: ignore[dict-item]
+    trust = {**TRUST, "Statement": [{**TRUST["Statement"][0], "Condition": condition}]}
     outcomes = {
         name: run_task(client, name, task, [], trust)["status"] for name in ("guarded-a", "other-a")
     }

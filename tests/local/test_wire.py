@@ -86,7 +86,7 @@ def table(warehouse: Warehouse) -> Iterator[str]:
 
 def count_rows(warehouse: Warehouse, table: str) -> int:
     with warehouse.owner_connect() as connection:
-        row = connection.execute(f"select count(*) from {table}").fetchone()  # type: ignore[arg-type]
+        row = connection.execute(f"select count(*) from {table}").fetchone()
     assert row is not None
     return int(row[0])
 
@@ -278,7 +278,7 @@ def test_cancel_request_reaches_the_server(warehouse: Warehouse, table: str) -> 
         connect_with_psycopg(warehouse) as connection,
         ThreadPoolExecutor() as pool,
     ):
-        holder.execute(f"lock table {table}")  # type: ignore[arg-type]
+        holder.execute(f"lock table {table}")
         waiting = pool.submit(connection.execute, f"select n from {table}")
         time.sleep(0.5)
         # Not cancel(): it keeps the interpreter, and the proxy's thread with it, waiting.
@@ -347,13 +347,13 @@ def test_hook_sees_each_gated_statement_and_its_error_is_the_clients(
 
 def test_serialization_failure_is_worded_as_redshifts(warehouse: Warehouse, table: str) -> None:
     with warehouse.owner_connect() as owner:
-        owner.execute(f"insert into {table} values (1)")  # type: ignore[arg-type]
+        owner.execute(f"insert into {table} values (1)")
     with connect_with_psycopg(warehouse) as connection:
         connection.execute("set default_transaction_isolation = 'repeatable read'")
         connection.commit()
         connection.execute(f"select n from {table}")
         with warehouse.owner_connect() as owner:
-            owner.execute(f"update {table} set n = 2")  # type: ignore[arg-type]
+            owner.execute(f"update {table} set n = 2")
         with pytest.raises(
             errors.SerializationFailure, match=r"1023\nDETAIL: Serializable isolation violation"
         ):
@@ -388,7 +388,7 @@ def test_client_that_vanishes_frees_its_session(warehouse: Warehouse, table: str
     os.close(connection.fileno())
     with warehouse.owner_connect() as owner:
         owner.execute("set lock_timeout = '10s'")
-        owner.execute(f"lock table {table}")  # type: ignore[arg-type]
+        owner.execute(f"lock table {table}")
 
 
 def test_start_up_keeps_only_what_postgresql_knows() -> None:

@@ -7,7 +7,6 @@ import pytest
 from local import deploy
 from local.cloud import LaptopCloud
 from tests.deployed_pipeline import WEEK, Pipeline
-from tests.faults.operation import wait_until
 
 pytestmark = pytest.mark.long
 
@@ -55,11 +54,7 @@ def test_file_is_loaded(pipeline: Pipeline) -> None:
 
 
 def test_password_of_the_loader_rotates(pipeline: Pipeline) -> None:
-    old = pipeline.stack.credentials("LoaderSecretArn")
-    pipeline.stack.secrets.rotate_secret(SecretId=pipeline.stack.outputs["LoaderSecretArn"])
-    wait_until(
-        lambda: pipeline.stack.credentials("LoaderSecretArn") != old, lambda: "the old password"
-    )
+    pipeline.rotate("LoaderSecretArn")
     execution = pipeline.load(("raw/flights/next day.csv", WEEK[1]))
 
     assert execution["status"] == "SUCCEEDED"

@@ -1,42 +1,16 @@
 """A database user's new password: secret and warehouse get it together, and loads go on."""
 
-import time
-from collections.abc import Callable
-from contextlib import suppress
-
 import psycopg
 import pytest
-from botocore.exceptions import ClientError
 
 from tests.deployed_pipeline import WEEK, Pipeline
+from tests.operating import wait_until
 
 pytestmark = pytest.mark.long
 
 SECRETS = ["LoaderSecretArn", "AdminSecretArn"]
 COUNT = "select coalesce(sum(flights), 0) from mart.daily_route_performance"
 FLIGHTS = WEEK[0].read_bytes().count(b"\n") - 1
-WAITING = """
-    select count(*) from pg_stat_activity
-    where usename = 'etl_loader' and wait_event_type = 'Lock'
-"""
-WAIT_SECONDS = 20.0
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.05)
-
-
-def rotate(pipeline: Pipeline, secret: str) -> None:
-    """Run the command that operators do, and wait until it has taken effect."""
-    arn = pipeline.stack.outputs[secret]
-    old = pipeline.stack.credentials(secret)
-    # Told that an earlier rotation is still to be finished: that one is taken up again.
-    with suppress(ClientError):
-        pipeline.stack.secrets.rotate_secret(SecretId=arn)
-    wait_until(lambda: pipeline.stack.credentials(secret) != old)
 
 
 def is_let_in(pipeline: Pipeline, user: str, password: str) -> bool:
@@ -50,7 +24,7 @@ def is_let_in(pipeline: Pipeline, user: str, password: str) -> bool:
 @pytest.mark.parametrize("secret", SECRETS)
 def test_new_password_lets_in_and_the_old_one_does_not(pipeline: Pipeline, secret: str) -> None:
     user, old = pipeline.stack.credentials(secret)
-    rotate(pipeline, secret)
+    pipeline.rotate(secret)
     same_user, new = pipeline.stack.credentials(secret)
 
     assert same_user == user
@@ -61,7 +35,7 @@ def test_new_password_lets_in_and_the_old_one_does_not(pipeline: Pipeline, secre
 
 def test_loads_go_on_after_both_rotations(pipeline: Pipeline) -> None:
     for secret in SECRETS:
-        rotate(pipeline, secret)
+        pipeline.rotate(secret)
     execution = pipeline.load(("raw/flights/day.csv", WEEK[0]))
 
     assert execution["status"] == "SUCCEEDED"
@@ -73,8 +47,8 @@ def test_load_that_runs_meanwhile_succeeds(pipeline: Pipeline, secret: str) -> N
     with pipeline.connect() as connection:
         connection.execute("lock table etl.flights_lock")
         pipeline.upload("raw/flights/day.csv", WEEK[0])
-        wait_until(lambda: pipeline.query(WAITING) == [(1,)])
-        rotate(pipeline, secret)
+        wait_until(lambda: pipeline.loads_held_up() == 1)
+        pipeline.rotate(secret)
     [execution] = pipeline.next_loads()
 
     assert execution["status"] == "SUCCEEDED"
@@ -89,7 +63,7 @@ def test_load_that_is_refused_its_login_meanwhile_is_tried_again(pipeline: Pipel
         connection.execute(f"alter user {user} password 'md5{'0' * 32}'".encode())
     pipeline.upload("raw/flights/day.csv", WEEK[0])
     wait_until(lambda: bool(refused(pipeline)))
-    rotate(pipeline, "LoaderSecretArn")
+    pipeline.rotate("LoaderSecretArn")
     [execution] = pipeline.next_loads()
 
     assert execution["status"] == "SUCCEEDED"

@@ -4,15 +4,15 @@ One stack lives through all that can happen to it; docs/security.md says who use
 """
 
 import json
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from local.grants import Grant
 from local.sdk_tasks import TaskCall
 from tests.deployed_pipeline import WEEK, Pipeline
+from tests.operating import wait_until
 from tests.security.grants import deployed_grants, logical_ids, unused
 from tests.security.page import PATH, WRITTEN, read_callers, written
 
@@ -20,10 +20,6 @@ pytestmark = pytest.mark.long
 
 DAY = WEEK[0].read_bytes()
 BAD = b"no\nheader\n"
-HELD_UP = """
-    select count(*) from pg_stat_activity
-    where usename = 'etl_loader' and wait_event_type = 'Lock'
-"""
 Uses = dict[Grant, frozenset[str]]
 
 
@@ -116,7 +112,7 @@ def interrupt_load_and_sweep(pipeline: Pipeline) -> None:
     with pipeline.connect() as connection:
         connection.execute("lock table etl.flights_lock")
         pipeline.upload("raw/flights/again.csv", WEEK[3])
-        wait_until(lambda: pipeline.query(HELD_UP)[0][0])
+        wait_until(pipeline.loads_held_up)
         [running] = [e for e in pipeline.stack.executions() if e["status"] == "RUNNING"]
         pipeline.mails("Support")
         pipeline.stack.cloud.before_call.append(interrupt)
@@ -132,16 +128,7 @@ def interrupt_load_and_sweep(pipeline: Pipeline) -> None:
 
 def rotate_secrets(pipeline: Pipeline) -> None:
     for secret in ("LoaderSecretArn", "AdminSecretArn"):
-        old = pipeline.stack.credentials(secret)
-        pipeline.stack.secrets.rotate_secret(SecretId=pipeline.stack.outputs[secret])
-        wait_until(lambda secret=secret, old=old: pipeline.stack.credentials(secret) != old)
-
-
-def wait_until(is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 40
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        pipeline.rotate(secret)
 
 
 def test_each_grant_is_used_by_some_call(lived: Pipeline, uses: Uses) -> None:

@@ -155,12 +155,10 @@ def test_nothing_is_made_beside_a_warehouse_that_was_brought(name: str) -> None:
 )
 def test_warehouse_is_called_by_what_the_data_api_knows(name: str, parameter: str) -> None:
     resources = deployed(WAREHOUSES[name])["Resources"]
-    told = {"WarehouseParameter": parameter, "WarehouseName": called(name)}
+    machine = resources["LoadStateMachine"]["Properties"]["DefinitionSubstitutions"]
 
-    assert (
-        told.items()
-        <= resources["LoadStateMachine"]["Properties"]["DefinitionSubstitutions"].items()
-    )
+    assert machine["WarehouseParameter"] == parameter
+    assert machine["WarehouseName"] == called(name)
     for function in ("ApplySqlFunction", "RotateSecretFunction"):
         variables = resources[function]["Properties"]["Environment"]["Variables"]
         assert variables["WAREHOUSE_PARAMETER"] == parameter

@@ -252,7 +252,7 @@ def invoke(
     def send(event: str, **changes: Any) -> dict[str, Any]:
         request = json.loads((EVENTS / f"{event}.json").read_text())
         request |= {"ResponseURL": inbox.url, **changes}
-        handler.handler(request, context)  # type: ignore[arg-type]
+        handler.handler(request, context)
         return inbox.answers[-1]
 
     return send

@@ -38,7 +38,7 @@ def emitted(
     monkeypatch.setattr(handler.metrics, "namespace", "the-stack")
     monkeypatch.setattr(handler.metrics, "service", "measure_loads")
     event = json.loads(EVENT.read_text())
-    handler.handler(event, CONTEXT)  # type: ignore[arg-type]
+    handler.handler(event, CONTEXT)
     assert states.asked == [event["detail"]["executionArn"]]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     [line] = [line for line in lines if "_aws" in line]

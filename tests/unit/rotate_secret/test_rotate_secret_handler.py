@@ -143,7 +143,7 @@ def step(
 
     def take(name: str, arn: str) -> None:
         request = json.loads((EVENTS / "finish.json").read_text())
-        handler.handler({**request, "Step": name, "SecretId": arn}, context)  # type: ignore[arg-type]
+        handler.handler({**request, "Step": name, "SecretId": arn}, context)
 
     return take
 

@@ -68,7 +68,7 @@ def invoke(states: FakeStates) -> Callable[[dict[str, Any]], dict[str, Any]]:
         invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:StartLoadsFunction",
         aws_request_id="c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
     )
-    return lambda event: handler.handler(event, context)  # type: ignore[arg-type]
+    return lambda event: handler.handler(event, context)
 
 
 @pytest.fixture

@@ -270,7 +270,7 @@ def context() -> FakeContext:
 def sweep(context: FakeContext) -> Callable[..., dict[str, Any]]:
     """Sweeps all that is there, whatever its age, unless limits are given."""
     now = {"waiting_minutes": 0, "leftover_minutes": 0}
-    return lambda **limits: handler.handler(now | limits, context)  # type: ignore[arg-type]
+    return lambda **limits: handler.handler(now | limits, context)
 
 
 @pytest.fixture

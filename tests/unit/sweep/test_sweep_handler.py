@@ -126,7 +126,7 @@ def sweep(world: World, event: dict[str, Any] | None = None) -> dict[str, Any]:
         aws_request_id="c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
         get_remaining_time_in_millis=lambda: world.seconds_left * 1000,
     )
-    return handler.handler(event or {}, context)  # type: ignore[arg-type]
+    return handler.handler(event or {}, context)
 
 
 @pytest.mark.parametrize("name", ["schedule", "now"])

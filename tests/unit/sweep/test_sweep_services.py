@@ -107,7 +107,7 @@ def test_execution_that_step_functions_forgot_meanwhile_decides_nothing(
     account: Account, states: FakeStates, sweep: Sweep, load_of: LoadOf
 ) -> None:
     account.run(load_of(account.upload()), "ABORTED", minutes_ago=1)
-    states._DescribeExecution = lambda executionArn: (  # type: ignore[method-assign]
+    states._DescribeExecution = lambda executionArn: (
         400,
         {"__type": "ExecutionDoesNotExist"},
     )
