@@ -23,11 +23,11 @@ CHECKOV := $(SECURITY)/bin/checkov --config-file .checkov.yaml
 PYTEST := PYTEST_DEBUG_TEMPROOT=build/tmp exec $(BIN)/python -m pytest \
 	--numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# Nothing but `deploy` and `destroy` talks to an AWS account: a region is all that the tools want.
+# Nothing but these targets talks to an AWS account: a region is all that the other tools want.
 # The SAM CLI keeps its state in .venv instead of the home directory. The functions' own Makefiles,
 # which `sam build` runs, are no business of this one's settings.
 unexport MAKEFLAGS PYTHON
-ifeq ($(filter deploy destroy,$(MAKECMDGOALS)),)
+ifeq ($(filter deploy changes execute destroy,$(MAKECMDGOALS)),)
 unexport AWS_PROFILE
 export AWS_DEFAULT_REGION := us-east-1
 export AWS_EC2_METADATA_DISABLED := true
@@ -38,7 +38,7 @@ export __SAM_CLI_APP_DIR := $(abspath $(VENV)/sam-cli)
 .DELETE_ON_ERROR:
 .PHONY: help setup demo up test test-long faults security soak mutations \
 	check check-python check-types check-template check-sql check-security audit \
-	build has-env deploy destroy year lock clean
+	build has-env deploy changes execute destroy year lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; \
@@ -87,8 +87,8 @@ check-types: $(SET_UP) ## Check the types of the Python code
 	@$(BIN)/mypy
 
 check-template: $(SET_UP) ## Check the template and the state machine in it
-	@echo '== cfn-lint: template.yaml'
-	@$(BIN)/cfn-lint template.yaml
+	@echo '== cfn-lint: template.yaml, delivery/github.yaml'
+	@$(BIN)/cfn-lint template.yaml delivery/github.yaml
 	@echo '== sam validate --lint'
 	@$(BIN)/sam validate --lint
 
@@ -97,8 +97,8 @@ check-sql: $(SET_UP) ## Check the style of the SQL
 	@$(BIN)/sqlfluff lint --disable-progress-bar sql
 
 check-security: $(SECURITY)/.set-up ## Look for holes in the template, the workflows, the files
-	@echo '== checkov: template.yaml'
-	@$(CHECKOV) --framework cloudformation --file template.yaml
+	@echo '== checkov: template.yaml, delivery/github.yaml'
+	@$(CHECKOV) --framework cloudformation --file template.yaml delivery/github.yaml
 	@echo '== checkov: workflows and secrets'
 	@$(CHECKOV) --framework github_actions secrets --directory .
 
@@ -118,6 +118,12 @@ has-env:
 
 deploy: has-env build ## Deploy ENV=dev or ENV=prod once its changes are confirmed; ARGS go to SAM
 	@PATH="$(abspath $(BIN)):$$PATH" exec sam deploy --config-env '$(ENV)' $(ARGS)
+
+changes: has-env build ## Show what a deployment of ENV would change; ARGS go to SAM
+	@PATH="$(abspath $(BIN)):$$PATH" exec $(BIN)/python -m tools.changes show --env '$(ENV)' $(ARGS)
+
+execute: has-env $(SET_UP) ## Carry out the changes that `make changes` showed: CHANGE_SET=arn:...
+	@exec $(BIN)/python -m tools.changes execute --env '$(ENV)' --change-set '$(CHANGE_SET)'
 
 destroy: has-env $(SET_UP) ## Delete the stack of ENV=dev or ENV=prod; say what is kept, and its cost
 	@exec $(BIN)/python -m tools.destroy --env '$(ENV)' $(ARGS)

@@ -8,18 +8,16 @@ reason, when there is no such stack or it cannot be deleted.
 
 import argparse
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import ClientError
 
 from tools.prices import PRICES, usd
+from tools.stacks import StackError, name_of, wait
 
-SAMCONFIG = Path(__file__).parents[1] / "samconfig.toml"
 GB = 1e9
 
 
@@ -46,30 +44,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     options = parser.parse_args(arguments)
     try:
-        name = stack_name(SAMCONFIG.read_text(), options.env)
+        name = name_of(options.env)
         stack = found(name)
         if not options.yes and input(f"Type {name} to delete the stack: ") != name:
             raise DestroyError("That is not its name: nothing was deleted.")
         kept = list(what_is_kept(stack))
         print(f"Deleting {name} ...", flush=True)
         delete(stack)
-    except DestroyError as error:
+    except (DestroyError, StackError) as error:
         print(f"destroy: {error}", file=sys.stderr)
         return 1
     print(report(name, kept))
     return 0
-
-
-def stack_name(samconfig: str, environment: str) -> str:
-    """The name of an environment's stack. Raises DestroyError."""
-    sections = tomllib.loads(samconfig)
-    try:
-        return str(sections[environment]["deploy"]["parameters"]["stack_name"])
-    except (KeyError, TypeError):
-        known = ", ".join(name for name in sections if name not in ("version", "default"))
-        raise DestroyError(
-            f"samconfig.toml has no environment {environment!r}, but {known}."
-        ) from None
 
 
 def found(name: str) -> dict[str, Any]:
@@ -131,19 +117,9 @@ def delete(stack: dict[str, Any]) -> None:
     name, stack_id = stack["StackName"], stack["StackId"]
     client.delete_stack(StackName=name)
     try:
-        # By its id, since a deleted stack has no name any more.
-        client.get_waiter("stack_delete_complete").wait(StackName=stack_id)
-    except WaiterError as error:
-        raise DestroyError(f"{name} was not deleted:\n{reasons(client, stack_id)}") from error
-
-
-def reasons(client: Any, stack_id: str) -> str:
-    events = client.describe_stack_events(StackName=stack_id)["StackEvents"]
-    return "\n".join(
-        f"  {event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
-        for event in events
-        if event["ResourceStatus"] == "DELETE_FAILED"
-    )
+        wait(client, "stack_delete_complete", stack_id)
+    except StackError as error:
+        raise DestroyError(f"{name} was not deleted:\n{error}") from error
 
 
 def report(name: str, kept: Sequence[Kept]) -> str:

@@ -1,0 +1,92 @@
+"""delivery/github.yaml and the workflow that logs in with it agree with the pipeline."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from samtranslator.yaml_helper import yaml_parse
+
+from tests.security.grants import listed
+from tests.template.test_combinations import deployed
+
+ROOT = Path(__file__).parents[2]
+RESOURCES = yaml_parse((ROOT / "delivery" / "github.yaml").read_text())["Resources"]
+JOBS = yaml.safe_load((ROOT / ".github" / "workflows" / "deploy.yml").read_text())["jobs"]
+LOGGING_IN = {name: job for name, job in JOBS.items() if "id-token" in job.get("permissions", {})}
+# CloudFormation's names of services, where IAM has another.
+PREFIXES = {
+    "Custom": "lambda",
+    "RedshiftServerless": "redshift-serverless",
+    "StepFunctions": "states",
+}
+# What AWS takes of a managed policy, white space not counted.
+POLICY_CHARACTERS = 6144
+
+
+@pytest.fixture(autouse=True)
+def region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+def statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
+    return [dict(statement) for statement in policy["PolicyDocument"]["Statement"]]
+
+
+def test_execution_role_knows_each_kind_of_resource() -> None:
+    [policy] = RESOURCES["ExecutionRole"]["Properties"]["Policies"]
+    known = {a.split(":")[0] for s in statements(policy) for a in listed(s["Action"])}
+    types = [body["Type"].split("::") for body in deployed({})["Resources"].values()]
+
+    assert {PREFIXES.get(part[-2], part[-2].lower()) for part in types} <= known
+
+
+def test_roles_can_only_be_made_with_the_boundary() -> None:
+    [policy] = RESOURCES["ExecutionRole"]["Properties"]["Policies"]
+    boundary = {"StringEquals": {"iam:PermissionsBoundary": {"Ref": "Boundary"}}}
+    granting = {"iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"}
+    for statement in statements(policy):
+        actions = set(listed(statement["Action"]))
+        assert not actions & {"iam:*", "iam:AttachRolePolicy", "iam:DeleteRolePermissionsBoundary"}
+        if actions & granting:
+            assert statement["Condition"] == boundary
+
+
+@pytest.mark.parametrize("name", ["Boundary", "MakeChangeSets"])
+def test_policy_is_not_too_long(name: str) -> None:
+    text = json.dumps(RESOURCES[name]["Properties"]["PolicyDocument"], separators=(",", ":"))
+    names = {"StackName": 40, "AWS::Region": 14, "AWS::AccountId": 12, "AWS::Partition": 10}
+    for parameter, length in names.items():
+        text = text.replace(f"${{{parameter}}}", "x" * length)
+
+    assert len(text) < POLICY_CHARACTERS
+
+
+def test_no_job_but_those_with_an_environment_logs_in() -> None:
+    assert {name: job["environment"] for name, job in LOGGING_IN.items()} == {
+        "dev": "dev",
+        "prod-changes": "prod-changes",
+        "prod": "prod",
+    }
+
+
+def test_prod_is_what_was_shown_and_nothing_else() -> None:
+    [command] = [step["run"] for step in JOBS["prod"]["steps"] if "run" in step]
+    [given] = [step["env"] for step in JOBS["prod"]["steps"] if "run" in step]
+
+    assert command == 'make execute ENV=prod CHANGE_SET="$CHANGE_SET"'
+    assert given == {"CHANGE_SET": "${{ needs.prod-changes.outputs.change_set }}"}
+    assert JOBS["prod"]["if"] == "needs.prod-changes.outputs.change_set != ''"
+    assert JOBS["prod-changes"]["needs"] == "dev"
+    assert JOBS["dev"]["needs"] == "check"
+
+
+@pytest.mark.parametrize("job", LOGGING_IN)
+def test_action_that_gets_credentials_is_pinned_to_a_commit(job: str) -> None:
+    used = [step["uses"] for step in JOBS[job]["steps"] if "uses" in step]
+
+    assert [action for action in used if not action.startswith("actions/")]
+    for action in used:
+        assert action.startswith("actions/") or re.search(r"@[0-9a-f]{40}$", action)

@@ -1,0 +1,143 @@
+"""Show what a deployment would change, and carry out just what was shown.
+
+    python -m tools.changes show --env prod [options of `sam deploy`]
+    python -m tools.changes execute --env prod --change-set ARN
+
+`show` has `sam deploy` make a change set of what was built, without executing it, and prints it as
+Markdown; in a GitHub job also into the job's summary, with the change set's ARN as the step's
+output `change_set` (empty: nothing changes). `execute` waits until the stack is up to date.
+Credentials and region are those of the environment, as for the AWS CLI. Exit code 1, with the
+reason, when the stack is not as it was meant to be.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from tools.stacks import StackError, name_of, wait
+
+CHANGE_SET = re.compile(r"arn:[\w-]+:cloudformation:\S+:changeSet/\S+")
+# What these hold is not in the template, so nothing makes it anew.
+HOLD_DATA = {
+    "AWS::Glue::Table",
+    "AWS::KMS::Key",
+    "AWS::RedshiftServerless::Namespace",
+    "AWS::S3::Bucket",
+    "AWS::SQS::Queue",
+    "AWS::SecretsManager::Secret",
+}
+
+Change = dict[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="changes", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    showing = commands.add_parser("show", help="make a change set and show it")
+    executing = commands.add_parser("execute", help="carry out a change set that was shown")
+    executing.add_argument("--change-set", required=True, help="its ARN")
+    for command in (showing, executing):
+        command.add_argument("--env", required=True, help="an environment of samconfig.toml")
+    options, others = parser.parse_known_args(arguments)
+    try:
+        if options.command == "show":
+            show(options.env, others)
+        else:
+            execute(name_of(options.env), options.change_set)
+    except (ClientError, StackError) as error:
+        print(f"changes: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def show(environment: str, options: Sequence[str]) -> None:
+    """Raises StackError, and botocore's errors."""
+    change_set = make(environment, options)
+    if change_set:
+        changes = changes_in(name_of(environment), change_set)
+        text = "\n".join(table(environment, changes))
+    else:
+        text = f"### {environment}: nothing changes"
+    print(text)
+    _append("GITHUB_STEP_SUMMARY", text)
+    _append("GITHUB_OUTPUT", f"change_set={change_set}")
+
+
+def make(environment: str, options: Sequence[str]) -> str:
+    """The ARN of a new change set; "" where nothing would change. Raises StackError."""
+    command = ["sam", "deploy", "--config-env", environment, *options]
+    command += ["--no-execute-changeset", "--no-confirm-changeset"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        found = ""
+        for line in program.stdout:
+            print(line, end="", file=sys.stderr, flush=True)
+            match = CHANGE_SET.search(line)
+            found = match.group() if match else found
+    if program.returncode != 0:
+        raise StackError(f"sam deploy ended with exit code {program.returncode}: see above.")
+    return found
+
+
+def changes_in(stack: str, change_set: str) -> list[Change]:
+    """The changes to resources. Raises botocore's errors."""
+    client = boto3.client("cloudformation")
+    pages = client.get_paginator("describe_change_set").paginate(
+        StackName=stack, ChangeSetName=change_set
+    )
+    found = [change for page in pages for change in page["Changes"]]
+    return [change["ResourceChange"] for change in found if "ResourceChange" in change]
+
+
+def table(environment: str, changes: Sequence[Change]) -> Iterator[str]:
+    """The lines of a table in Markdown, those first that need a second look."""
+    yield f"### {environment}: {len(changes)} resources change"
+    yield ""
+    yield "| Action | Resource | Type | Mind |"
+    yield "| --- | --- | --- | --- |"
+    for change in sorted(changes, key=lambda c: (not warning(c), c["LogicalResourceId"])):
+        name, kind = change["LogicalResourceId"], change["ResourceType"]
+        yield f"| {change['Action']} | {name} | {kind} | {warning(change)} |"
+
+
+def warning(change: Change) -> str:
+    """What may be lost by a change; "" where nothing is."""
+    if change["Action"] == "Remove":
+        what = "removed"
+    elif change.get("Replacement") in ("True", "Conditional"):
+        what = "replaced" if change["Replacement"] == "True" else "replaced, maybe"
+    else:
+        return ""
+    return f"**{what}, with its data**" if change["ResourceType"] in HOLD_DATA else what
+
+
+def execute(name: str, change_set: str) -> None:
+    """Raises StackError, and botocore's errors."""
+    client = boto3.client("cloudformation")
+    [stack] = client.describe_stacks(StackName=name)["Stacks"]
+    is_new = stack["StackStatus"] == "REVIEW_IN_PROGRESS"
+    # With the stack's name, since permissions go by it.
+    client.execute_change_set(StackName=name, ChangeSetName=change_set)
+    print(f"Waiting for {name} ...", flush=True)
+    waiter = "stack_create_complete" if is_new else "stack_update_complete"
+    wait(client, waiter, stack["StackId"])
+    print(f"{name} is up to date.")
+
+
+def _append(variable: str, text: str) -> None:
+    """Add a line to the file that GitHub's runner names in this variable; elsewhere, do nothing."""
+    if path := os.environ.get(variable):
+        with Path(path).open("a") as file:
+            print(text, file=file)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
