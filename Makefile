@@ -38,7 +38,7 @@ export __SAM_CLI_APP_DIR := $(abspath $(VENV)/sam-cli)
 .DELETE_ON_ERROR:
 .PHONY: help setup demo up test test-long faults security soak mutations \
 	check check-python check-types check-template check-sql check-security audit \
-	build has-env deploy changes execute destroy year lock clean
+	build has-env deploy changes execute destroy cost year lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; \
@@ -127,6 +127,9 @@ execute: has-env $(SET_UP) ## Carry out the changes that `make changes` showed: 
 
 destroy: has-env $(SET_UP) ## Delete the stack of ENV=dev or ENV=prod; say what is kept, and its cost
 	@exec $(BIN)/python -m tools.destroy --env '$(ENV)' $(ARGS)
+
+cost: $(SET_UP) ## Write docs/cost.md anew, from tools/prices.toml
+	@$(BIN)/python -m tools.cost >docs/cost.md
 
 year: $(SET_UP) ## Write the flights of the whole year into build/flights-2013
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --require-hashes \

@@ -1,0 +1,35 @@
+"""What tools/cost.py says that a load asks for is what a load asks for."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from tests.deployed_pipeline import WEEK, Pipeline
+from tools import cost
+
+
+@pytest.mark.parametrize("files", [1, 3])
+def test_load_asks_for_what_is_reckoned(pipeline: Pipeline, files: int) -> None:
+    named = [(f"raw/flights/{day}.csv", WEEK[day]) for day in range(files)]
+    arn = pipeline.load(*named)["executionArn"]
+    history = pipeline.stack.step_functions.get_execution_history(
+        executionArn=arn, maxResults=1000, includeExecutionData=True
+    )["events"]
+    states = [
+        event["stateEnteredEventDetails"]["name"]
+        for event in history
+        if "stateEnteredEventDetails" in event
+    ]
+    asked = Counter(
+        event["taskScheduledEventDetails"]["resource"].rsplit(":", 1)[-1]
+        for event in history
+        if "taskScheduledEventDetails" in event
+    )
+
+    # The laptop cloud does not write down the states within a map: two for each file.
+    assert len(states) + 2 * files == cost.transitions(files, states.count("DescribeLoad"))
+    assert asked["copyObject"] == 2 * files
+    assert asked["executeStatement"] == asked["publish"] == 1
+    size = sum(len(json.dumps(event, default=str)) for event in history)
+    assert size == pytest.approx(cost.LOG_BYTES + files * cost.LOG_BYTES_PER_FILE, rel=0.3)
