@@ -6,7 +6,6 @@ that a good file's load does not pass needs a scenario that leads to it.
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests.faults.invariants import Version, World
 from tests.faults.laboratory import Laboratory
 from tests.faults.observed import Execution, Observer
 from tests.faults.operation import wait_until
+from tests.operating import short_deadline
 
 DEFINITIONS = Path(__file__).parents[2] / "statemachine"
 # More at once would take each other's time, and the warehouse has 100 sessions.
@@ -29,7 +29,6 @@ STRIKE_SECONDS = 20.0
 # What follows a strike (retries, cancelling) takes less, at the scale of the tests' waits.
 AFTERMATH_SECONDS = 1.5
 POLL_SECONDS = 0.2
-DEADLINE = ("60 * 60000", "0.01 * 60000")
 
 
 class Scenario(StrEnum):
@@ -173,7 +172,7 @@ class Matrix:
         slow = [cell for cell in cells if cell.scenario is Scenario.SLOW]
         abandoned = [cell for cell in cells if cell.scenario is Scenario.ABANDONED]
         with self._laboratory.lock_held("etl.flights_lock"):
-            with self._short_deadline():
+            with short_deadline(self._stack):
                 self._start(slow)
                 wait_until(lambda: self._are_under_way(slow), lambda: "slow loads have not begun")
             self._start(abandoned)
@@ -205,20 +204,6 @@ class Matrix:
     def _start(self, cells: list[Cell]) -> None:
         for cell in cells:
             self._operation.start(self._loads[cell], self._runs[cell])
-
-    @contextmanager
-    def _short_deadline(self) -> Iterator[None]:
-        """Executions that begin now have no time; those that have begun keep their definition."""
-        machine = {"stateMachineArn": self._stack.outputs["LoadStateMachineArn"]}
-        client = self._stack.step_functions
-        definition = client.describe_state_machine(**machine)["definition"]
-        shorter = definition.replace(*DEADLINE)
-        assert shorter != definition
-        client.update_state_machine(**machine, definition=shorter)
-        try:
-            yield
-        finally:
-            client.update_state_machine(**machine, definition=definition)
 
     def _abort_once_submitted(self, cells: list[Cell]) -> None:
         waiting = {self._runs[cell] for cell in cells}

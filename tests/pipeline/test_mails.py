@@ -12,7 +12,8 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from tests.deployed_pipeline import WEEK, Pipeline
-from tests.operating import Mail, Mailbox
+from tests.faults.inject import Fault, Injector, Kind
+from tests.operating import Mail, Mailbox, short_deadline
 
 GOLDEN = Path(__file__).parent / "mails"
 TEMPLATE = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text())
@@ -114,6 +115,27 @@ def test_support_mail_of_an_aborted_load(pipeline: Pipeline) -> None:
     assert_golden(mail, "aborted")
     assert mail.attributes["error_class"] == "Abandoned"
     assert json.loads(mail.attributes["event"])["execution"] == execution
+
+
+def test_support_mail_of_a_load_that_took_too_long(pipeline: Pipeline) -> None:
+    with pipeline.connect() as connection, short_deadline(pipeline.stack):
+        connection.execute("lock table etl.flights_lock")
+        pipeline.upload("raw/flights/day.csv", DAY)
+        mail = pipeline.next_mail("Support")
+
+    assert_golden(mail, "too_long")
+    assert mail.attributes["error_class"] == "OperatorError"
+
+
+@pytest.mark.long
+def test_support_mail_of_a_load_that_no_retry_helped(pipeline: Pipeline) -> None:
+    with Injector(pipeline.stack.cloud).active() as injector:
+        injector.add(Fault("load", "SubmitLoad", Kind.FAILING, runs="flights-"))
+        pipeline.load(("raw/flights/day.csv", DAY))
+    [mail] = pipeline.mails("Support")
+
+    assert_golden(mail, "transient")
+    assert mail.attributes["error_class"] == "TransientError"
 
 
 @pytest.mark.long
