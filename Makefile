@@ -36,7 +36,7 @@ export SAM_CLI_TELEMETRY := 0
 export __SAM_CLI_APP_DIR := $(abspath $(VENV)/sam-cli)
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up test test-long faults security soak mutations \
+.PHONY: help setup demo up dashboard test test-long faults security soak mutations \
 	check check-python check-types check-template check-sql check-security audit \
 	build has-env deploy changes execute destroy cost year lock clean
 
@@ -51,6 +51,9 @@ demo: $(SET_UP) ## Deploy to a laptop cloud, load a week of flights, show the re
 
 up: $(SET_UP) ## Deploy to a laptop cloud and keep it running until Ctrl-C
 	@exec $(BIN)/python -m local up $(ARGS)
+
+dashboard: $(SET_UP) ## Draw the dashboard after three busy minutes: docs/dashboard.svg
+	@exec $(BIN)/python -m local dashboard docs/dashboard.svg
 
 test: $(SET_UP) ## Run the tests; ARGS="-k words" picks some
 	@mkdir -p build/tmp

@@ -1,4 +1,4 @@
-"""`python -m local up | demo`: the laptop cloud with the project's stack in it."""
+"""`python -m local up | demo | dashboard`: the laptop cloud with the project's stack in it."""
 
 import argparse
 import logging
@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 
-from local import demo, interrupts
+from local import dashboard, demo, interrupts
 from local.cloud import ACCESS_KEY, REGION, SECRET_KEY, CloudError, LaptopCloud
 from local.deploy import DeployError, build, deploy
 from local.stack import Stack
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "demo":
             return demo.run(console)
+        if options.command == "dashboard":
+            return _draw_dashboard(console, options.file)
         return _up(console, options)
     except (CloudError, DeployError, demo.DemoError) as error:
         console.print(str(error), style="red", markup=False)
@@ -43,6 +46,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--log", metavar="FILE", help="write the laptop cloud's log to FILE")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("demo", help="load a week of flights, show the results, take it down")
+    drawing = commands.add_parser("dashboard", help="draw the dashboard after busy minutes")
+    drawing.add_argument("file", type=Path, help="the picture, an SVG")
     up = commands.add_parser("up", help="deploy, and keep running until Ctrl-C")
     up.add_argument("--port", type=int, default=4566, help="where AWS is (4566)")
     up.add_argument("--warehouse-port", type=int, default=5439, help="where Redshift is (5439)")
@@ -59,6 +64,16 @@ def _log_to(file: str | None) -> None:
     )
     # It would explain how it parsed each statement.
     logging.getLogger("sqlfluff").setLevel(logging.WARNING)
+
+
+def _draw_dashboard(console: Console, file: Path) -> int:
+    cloud = LaptopCloud()
+    with interrupts.shielded_run(cloud):
+        with console.status("sam build, sam deploy"):
+            stack = deploy(cloud, STACK_NAME, build(cloud))
+        with console.status(f"{dashboard.MINUTES} busy minutes"):
+            file.write_text(dashboard.picture(stack))
+    return 0
 
 
 def _up(console: Console, options: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ def test_dashboard_reckons_with_the_same_price() -> None:
     [price] = set(re.findall(r"rpu / 3600 \* ([\d.]+)", body))
 
     assert float(price) == prices.usd("redshift_rpu_hour")
-    assert f"({price} an RPU-hour: us-east-1)" in body
+    assert f"USD at {price} an RPU-hour (us-east-1)" in body
 
 
 def test_loads_hold_as_many_files_as_the_code_lets_them() -> None:
