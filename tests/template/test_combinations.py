@@ -88,6 +88,16 @@ class Conditions:
     def hold(self, name: str | None) -> bool:
         return name is None or self._is(self._definitions[name])
 
+    def broken(self, rules: dict[str, Any]) -> list[str]:
+        """What CloudFormation says when it refuses the parameters."""
+        return [
+            assertion["AssertDescription"]
+            for rule in rules.values()
+            if self._is(rule["RuleCondition"])
+            for assertion in rule["Assertions"]
+            if not self._is(assertion["Assert"])
+        ]
+
     def _is(self, test: dict[str, Any]) -> bool:
         [(function, argument)] = test.items()
         match function:
@@ -97,6 +107,8 @@ class Conditions:
                 return not self._is(argument[0])
             case "Fn::And":
                 return all(map(self._is, argument))
+            case "Fn::Or":
+                return any(map(self._is, argument))
             case "Fn::Equals":
                 one, other = map(self._value, argument)
                 return one == other
@@ -139,6 +151,35 @@ def lint(template: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("values", list(combinations()))
 def test_combination_is_valid(values: Values) -> None:
     assert lint(deployed(values)) == []
+
+
+def refused(values: Values) -> list[str]:
+    template = yaml_parse(TEMPLATE)
+    defaults = {name: body.get("Default", "") for name, body in template["Parameters"].items()}
+    return Conditions({}, {**defaults, **values}).broken(template["Rules"])
+
+
+@pytest.mark.parametrize("values", list(combinations()))
+def test_rules_take_each_combination(values: Values) -> None:
+    assert refused(values) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["WorkgroupArn"], "A warehouse of yours needs WarehouseSecretArn"),
+        (["ClusterArn"], "A warehouse of yours needs WarehouseSecretArn"),
+        (
+            ["WorkgroupArn", "ClusterArn", "WarehouseSecretArn"],
+            "Give WorkgroupArn or ClusterArn, not both.",
+        ),
+    ],
+)
+def test_rules_refuse_what_cannot_be_deployed(names: list[str], reason: str) -> None:
+    known = {**WAREHOUSES["workgroup"], **WAREHOUSES["cluster"]}
+    [told] = refused({name: known[name] for name in names})
+
+    assert told.startswith(reason)
 
 
 @pytest.mark.parametrize("name", ["workgroup", "cluster"])

@@ -146,6 +146,17 @@ def test_every_function_has_its_alarms() -> None:
     assert watched == {(m, name) for m in ("Errors", "Throttles") for name in FUNCTIONS}
 
 
+def test_every_dataset_has_its_freshness_alarm() -> None:
+    tables = [n for n, body in RESOURCES.items() if body["Type"] == "AWS::Glue::Table"]
+    for table in tables:
+        alarm = RESOURCES[f"{table.removesuffix('Table')}StaleAlarm"]
+        dataset = RESOURCES[table]["Properties"]["TableInput"]["Name"]
+        dimensions = alarm["Properties"]["Dimensions"]
+
+        assert alarm["Condition"] == "WatchesFreshness"
+        assert {"Name": "dataset", "Value": dataset} in dimensions
+
+
 def test_one_cause_pages_once() -> None:
     rule = COMPOSITE["AlarmRule"]["Fn::Sub"]
     paging = {name for name in ALARMS if "AlarmActions" in RESOURCES[name]["Properties"]}
