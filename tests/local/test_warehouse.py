@@ -24,6 +24,8 @@ import signal, sys
 from pathlib import Path
 from local.warehouse import Warehouse
 
+# A shell starts what it runs in the background with it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 warehouse = Warehouse(Path(sys.argv[1]), "dev", "etl_admin", "secret")
 warehouse.start()
 try:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,15 @@ ROOT = Path(__file__).parents[2]
 RESOURCES = yaml_parse((ROOT / "delivery" / "github.yaml").read_text())["Resources"]
 JOBS = yaml.safe_load((ROOT / ".github" / "workflows" / "deploy.yml").read_text())["jobs"]
 LOGGING_IN = {name: job for name, job in JOBS.items() if "id-token" in job.get("permissions", {})}
+HANDLERS = yaml.safe_load((Path(__file__).parent / "handlers.yaml").read_text())
 # CloudFormation's names of services, where IAM has another.
 PREFIXES = {
     "Custom": "lambda",
     "RedshiftServerless": "redshift-serverless",
     "StepFunctions": "states",
 }
-# What AWS takes of a managed policy, white space not counted.
-POLICY_CHARACTERS = 6144
+# What AWS takes of a managed policy, and of all inline policies of a role, without white space.
+POLICY_CHARACTERS, INLINE_CHARACTERS = 6_144, 10_240
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +45,21 @@ def test_execution_role_knows_each_kind_of_resource() -> None:
     assert {PREFIXES.get(part[-2], part[-2].lower()) for part in types} <= known
 
 
+@pytest.mark.parametrize("kind", HANDLERS["declared"])
+def test_execution_role_may_do_what_the_handlers_declare(kind: str) -> None:
+    [policy] = RESOURCES["ExecutionRole"]["Properties"]["Policies"]
+    granted = [action for s in statements(policy) for action in listed(s["Action"])]
+    withheld = {action for entry in HANDLERS["withheld"] for action in entry["actions"]}
+    missing = [
+        action
+        for action in HANDLERS["declared"][kind]
+        if not any(fnmatchcase(action, pattern) for pattern in granted)
+    ]
+
+    assert set(missing) <= withheld
+    assert not withheld & set(granted)
+
+
 def test_roles_can_only_be_made_with_the_boundary() -> None:
     [policy] = RESOURCES["ExecutionRole"]["Properties"]["Policies"]
     boundary = {"StringEquals": {"iam:PermissionsBoundary": {"Ref": "Boundary"}}}
@@ -54,14 +71,23 @@ def test_roles_can_only_be_made_with_the_boundary() -> None:
             assert statement["Condition"] == boundary
 
 
-@pytest.mark.parametrize("name", ["Boundary", "MakeChangeSets"])
-def test_policy_is_not_too_long(name: str) -> None:
-    text = json.dumps(RESOURCES[name]["Properties"]["PolicyDocument"], separators=(",", ":"))
+@pytest.mark.parametrize(
+    ("name", "characters"),
+    [
+        ("Boundary", POLICY_CHARACTERS),
+        ("MakeChangeSets", POLICY_CHARACTERS),
+        ("ExecutionRole", INLINE_CHARACTERS),
+    ],
+)
+def test_policy_is_not_too_long(name: str, characters: int) -> None:
+    properties = RESOURCES[name]["Properties"]
+    policies = properties.get("Policies", [properties])
+    text = json.dumps([p["PolicyDocument"] for p in policies], separators=(",", ":"))
     names = {"StackName": 40, "AWS::Region": 14, "AWS::AccountId": 12, "AWS::Partition": 10}
     for parameter, length in names.items():
         text = text.replace(f"${{{parameter}}}", "x" * length)
 
-    assert len(text) < POLICY_CHARACTERS
+    assert len(text) < characters
 
 
 def test_no_job_but_those_with_an_environment_logs_in() -> None:
