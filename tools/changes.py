@@ -41,12 +41,15 @@ Change = dict[str, Any]
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="changes", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    showing = commands.add_parser("show", help="make a change set and show it")
-    executing = commands.add_parser("execute", help="carry out a change set that was shown")
+    # An option of SAM's must not be taken for the beginning of one of these.
+    showing = commands.add_parser("show", help="make and show a change set", allow_abbrev=False)
+    executing = commands.add_parser("execute", help="carry out what was shown", allow_abbrev=False)
     executing.add_argument("--change-set", required=True, help="its ARN")
     for command in (showing, executing):
         command.add_argument("--env", required=True, help="an environment of samconfig.toml")
     options, others = parser.parse_known_args(arguments)
+    if others and options.command == "execute":
+        parser.error(f"unknown: {' '.join(others)}")
     try:
         if options.command == "show":
             show(options.env, others)
