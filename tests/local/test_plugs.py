@@ -393,18 +393,21 @@ def test_task_needs_the_permission(client: Client, plugged: bool) -> None:
 def test_execution_ends_at_its_machine_s_timeout(client: Client, plugged: bool) -> None:
     states = client("stepfunctions")
     poll = {"Type": "Wait", "Seconds": 0.1, "Next": "Poll"}
-    definition = {"StartAt": "Poll", "States": {"Poll": poll}, "TimeoutSeconds": 2}
+    definition = {"StartAt": "Poll", "States": {"Poll": poll}, "TimeoutSeconds": 20}
     machine = states.create_state_machine(
         name="timeout", definition=json.dumps(definition), roleArn=create_role(client, "times", [])
     )["stateMachineArn"]
     execution = states.start_execution(stateMachineArn=machine)["executionArn"]
-    time.sleep(1)
 
-    status = states.describe_execution(executionArn=execution)["status"]
+    def status() -> str:
+        return str(states.describe_execution(executionArn=execution)["status"])
 
-    assert status == ("TIMED_OUT" if plugged else "RUNNING")
-    if not plugged:
-        states.stop_execution(executionArn=execution)
+    if plugged:
+        wait_for(lambda: status() == "TIMED_OUT")
+        return
+    time.sleep(2)
+    assert status() == "RUNNING"
+    states.stop_execution(executionArn=execution)
 
 
 def test_aborted_execution_makes_no_further_call(client: Client, plugged: bool) -> None:
