@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import boto3
 from botocore.exceptions import WaiterError
 
 SAMCONFIG = Path(__file__).parents[1] / "samconfig.toml"
@@ -26,6 +27,12 @@ def name_of(environment: str) -> str:
         raise StackError(
             f"samconfig.toml has no environment {environment!r}, but {known}."
         ) from None
+
+
+def outputs_of(stack: str) -> dict[str, str]:
+    """A deployed stack's outputs by name. Raises botocore's errors."""
+    [found] = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    return {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", [])}
 
 
 def wait(client: Any, waiter: str, stack_id: str) -> None:

@@ -34,6 +34,7 @@ def delivery(cloud: LaptopCloud) -> Outputs:
     given = {
         "Repository": REPOSITORY,
         "Environment": "prod",
+        "SendsTestFile": "yes",
         "StackName": NAME,
         "OidcProviderArn": f"arn:aws:iam::000000000000:oidc-provider/{ISSUER}",
     }
@@ -79,8 +80,8 @@ class Job:
             "AWS_SESSION_TOKEN": answer["Credentials"]["SessionToken"],
         }
 
-    def run(self, credentials: dict[str, str], *arguments: str) -> Run:
-        """Run tools.changes."""
+    def run(self, credentials: dict[str, str], tool: str, *arguments: str) -> Run:
+        """Run one of the tools."""
         binaries = Path(sys.executable).parent
         environment = {
             **self.cloud.environment(),
@@ -92,7 +93,7 @@ class Job:
             "GITHUB_OUTPUT": str(self.folder / "output"),
         }
         return subprocess.run(
-            [sys.executable, "-m", "tools.changes", *arguments],
+            [sys.executable, "-m", f"tools.{tool}", *arguments],
             cwd=deploy.PROJECT,
             check=False,
             env=environment,
@@ -133,18 +134,18 @@ def test_changes_are_shown_and_then_carried_out(
     options += ["--role-arn", delivery["ExecutionRoleArn"]]
     options += ["--parameter-overrides", "LogRetentionDays=7"]
     looking = job.log_in(delivery["ChangesRoleArn"], f"repo:{REPOSITORY}:environment:prod-changes")
-    shown = job.run(looking, "show", "--env", "prod", *options)
+    shown = job.run(looking, "changes", "show", "--env", "prod", *options)
     assert shown.returncode == 0, shown.stderr
     assert "| Modify | SweepLogGroup | AWS::Logs::LogGroup | replaced, maybe |" in shown.stdout
     assert job.written("summary") == shown.stdout
     [change_set] = re.findall("^change_set=(arn:.*:changeSet/.*)$", job.written("output"))
 
-    refused = job.run(looking, "execute", "--env", "prod", "--change-set", change_set)
+    refused = job.run(looking, "changes", "execute", "--env", "prod", "--change-set", change_set)
     assert refused.returncode == 1
     assert "not authorized to perform: cloudformation:ExecuteChangeSet" in refused.stderr
 
     approved = job.log_in(delivery["DeployRoleArn"], f"repo:{REPOSITORY}:environment:prod")
-    executed = job.run(approved, "execute", "--env", "prod", "--change-set", change_set)
+    executed = job.run(approved, "changes", "execute", "--env", "prod", "--change-set", change_set)
     assert executed.stdout.endswith(f"{NAME} is up to date.\n"), executed.stderr
     [group] = prod.cloud.client("logs").describe_log_groups(
         logGroupNamePrefix=f"/aws/vendedlogs/states/{NAME}-load"
@@ -161,3 +162,17 @@ def test_roles_of_the_pipeline_stay_within_the_boundary(prod: Stack, delivery: O
     execution = Pipeline(prod).load(("raw/flights/day.csv", WEEK[0]))
 
     assert execution["status"] == "SUCCEEDED"
+
+
+def test_file_is_sent_through_what_was_deployed(prod: Stack, delivery: Outputs, job: Job) -> None:
+    looking = job.log_in(delivery["ChangesRoleArn"], f"repo:{REPOSITORY}:environment:prod-changes")
+    refused = job.run(looking, "smoke", "--env", "prod")
+    assert refused.returncode == 1
+    assert "AccessDenied" in refused.stderr
+
+    approved = job.log_in(delivery["DeployRoleArn"], f"repo:{REPOSITORY}:environment:prod")
+    for _ in range(2):
+        sent = job.run(approved, "smoke", "--env", "prod")
+        assert re.search(r"Loaded in \d+ s: 842 rows, 0 rejected\.\n$", sent.stdout), sent.stderr
+    states = "select status from etl.loaded_files where object_key = 'raw/flights/smoke.csv'"
+    assert sorted(status for (status,) in prod.query(states)) == ["loaded", "replaced"]
