@@ -104,6 +104,8 @@ check-security: $(SECURITY)/.set-up ## Look for holes in the template, the workf
 	@$(CHECKOV) --framework cloudformation --file template.yaml delivery/github.yaml
 	@echo '== checkov: workflows and secrets'
 	@$(CHECKOV) --framework github_actions secrets --directory .
+	@echo '== zizmor: .github'
+	@$(SECURITY)/bin/zizmor --offline --no-progress --quiet .github
 
 # Strict, since a package index that knows no advisories would pass for one that knows of none.
 audit: $(SECURITY)/.set-up ## Ask PyPI for known holes in every pinned package
