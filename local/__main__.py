@@ -3,8 +3,8 @@
 import argparse
 import logging
 import os
-import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +19,7 @@ STACK_NAME = "redshift-pipeline"
 EXAMPLE_FILE = "examples/flights/flights_2013-01-01.csv"
 EXAMPLE_EVENT = "events/start_loads/s3_notification.json"
 EXIT_FAILURE = 1
+WAIT_SECONDS = 0.5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,8 +86,9 @@ def _up(console: Console, options: argparse.Namespace) -> int:
             stack = deploy(cloud, options.stack_name, build_folder)
         _print_hints(stack)
         try:
+            # Not `signal.pause`: a signal that comes right before it would be waited for in vain.
             while True:
-                signal.pause()
+                time.sleep(WAIT_SECONDS)
         except interrupts.Interrupted:
             return 0  # it is how `up` is meant to end
 

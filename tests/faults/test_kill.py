@@ -38,11 +38,16 @@ def test_warehouse_killed_during_a_call(laboratory: Laboratory) -> None:
 
     laboratory.operation.settle()
 
-    [execution] = laboratory.observer.executions()
-    assert (execution.name, execution.status) == (name, "SUCCEEDED")
+    # Where the warehouse was back too late for the retries, the sweeper has had it loaded again.
+    *failed, last = laboratory.observer.executions()
+    assert [*failed, last][0].name == name
+    assert {execution.status for execution in failed} <= {"FAILED"}
+    assert last.status == "SUCCEEDED"
     # Some attempts may have come before the warehouse was back.
-    *killed, last = laboratory.observer.statement_statuses(name)
-    assert (set(killed), last) == ({"FAILED"}, "FINISHED")
+    *killed, finished = laboratory.observer.statement_statuses(last.name)
+    assert set(killed) <= {"FAILED"}
+    assert finished == "FINISHED"
+    assert "FAILED" in laboratory.observer.statement_statuses(name)
     assert laboratory.violations() == []
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.long
 
 PASSWORD = 'It\'s "Secret" 1'
 OWNER_SCRIPT = """
-import signal, sys
+import signal, sys, time
 from pathlib import Path
 from local.warehouse import Warehouse
 
@@ -32,8 +32,11 @@ try:
     with warehouse.owner_connect() as connection:
         query = "select split_part(pg_read_file('postmaster.pid'), chr(10), 1)"
         query += ", current_setting('data_directory')"
-        print(*connection.execute(query).fetchone(), flush=True)
-    signal.pause()
+        place = connection.execute(query).fetchone()
+    # Not `signal.pause`: a signal that comes right before it would be waited for in vain.
+    print(*place, flush=True)
+    while True:
+        time.sleep(0.1)
 except KeyboardInterrupt:
     with warehouse.owner_connect() as connection:
         print(connection.execute("select 'still there'").fetchone()[0], flush=True)
