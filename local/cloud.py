@@ -175,6 +175,7 @@ class LaptopCloud:
         data_api = DataApi(self._redshift.warehouses)
         ministack_plugs.serve_data_api(data_api.handle, self._redshift.arn)
         ministack_plugs.provision_redshift(self._redshift)
+        ministack_plugs.refuse_as_aws_does()
         ministack_plugs.provision_composite_alarms(self.endpoint_url, REGION)
         ministack_plugs.answer_secret_arns()
         secret_rotation.install()

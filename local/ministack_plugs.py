@@ -29,6 +29,7 @@ from ministack.core.responses import get_region
 from ministack.services import eventbridge, lambda_svc, s3, sqs, stepfunctions
 from ministack.services.cloudformation import provisioners, stacks
 
+from local import refusals
 from local.redshift import Redshift
 from local.sdk_tasks import RoleClients, SdkTasks, TaskError, in_state, running
 
@@ -99,6 +100,22 @@ def _provision_on_worker(types: Collection[str]) -> None:
         return resource_type in types or bool(on_worker(resource_type))
 
     stacks._runs_on_worker_thread = runs_on_worker_thread
+
+
+def refuse_as_aws_does() -> None:
+    """Hold a resource's properties against what AWS refuses, before it is made or changed."""
+    provision, update = stacks._provision_resource, stacks._update_resource
+
+    def provision_resource(kind: str, logical_id: str, properties: Any, stack: str) -> Any:
+        refusals.check(kind, properties)
+        return provision(kind, logical_id, properties, stack)
+
+    def update_resource(kind: str, name: str, old: Any, new: Any, *rest: Any) -> Any:
+        refusals.check(kind, new)
+        return update(kind, name, old, new, *rest)
+
+    stacks._provision_resource = provision_resource
+    stacks._update_resource = update_resource
 
 
 def provision_composite_alarms(endpoint_url: str, region: str) -> None:

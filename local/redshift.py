@@ -52,12 +52,16 @@ class Workgroup:
     def name(self) -> str:
         return str(self.properties["WorkgroupName"])
 
+    @property
+    def namespace(self) -> str:
+        return str(self.properties["NamespaceName"])
+
     def attributes(self) -> dict[str, Any]:
         return {
             "Workgroup.WorkgroupName": self.name,
             "Workgroup.WorkgroupArn": self.arn,
             "Workgroup.WorkgroupId": self.arn.rsplit("/", 1)[-1],
-            "Workgroup.NamespaceName": self.properties["NamespaceName"],
+            "Workgroup.NamespaceName": self.namespace,
             "Workgroup.BaseCapacity": self.properties.get("BaseCapacity", 128),
             "Workgroup.Endpoint.Address": "127.0.0.1",
             "Workgroup.Endpoint.Port": self.port,
@@ -108,8 +112,17 @@ class Redshift:
         self.namespaces[name].properties = new
         return name, self.namespaces[name].attributes()
 
-    def delete_namespace(self, name: str, _properties: Properties) -> None:
-        self.namespaces.pop(name, None)
+    def delete_namespace(self, name: str, properties: Properties) -> None:
+        with self._lock:
+            if any(group.namespace == name for group in self.workgroups.values()):
+                raise ValueError(f"The namespace {name} has a workgroup: delete that first.")
+            # AWS's handler passes the name on; the workgroup of the stack is gone by now.
+            if properties.get("FinalSnapshotName"):
+                raise ValueError(
+                    "You can't create a snapshot because there isn't a workgroup created for the "
+                    f"namespace {name}."
+                )
+            self.namespaces.pop(name, None)
 
     def create_workgroup(self, _id: str, properties: Properties, _stack: str) -> Provisioned:
         name = str(properties["WorkgroupName"])

@@ -75,9 +75,8 @@ def found(name: str) -> dict[str, Any]:
 
 
 def what_is_kept(stack: dict[str, Any]) -> Iterator[Kept]:
-    """What the template keeps: buckets, the key of the stack, the warehouse's last snapshot."""
+    """What the template keeps: buckets, the key of the stack, the warehouse's namespace."""
     resources = stack["resources"]
-    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", [])}
     for bucket in (resources["RawBucket"], resources["ArchiveBucket"]):
         yield kept_bucket(bucket, *contents(bucket))
     if "EncryptionKey" in resources:
@@ -86,11 +85,10 @@ def what_is_kept(stack: dict[str, Any]) -> Iterator[Kept]:
         costs = f"{usd('kms_key'):.2f} USD a month"
         yield Kept(f"key {key}", "decrypts all of this", costs, remove)
     if "WarehouseNamespace" in resources:
-        snapshot = f"final-{stack['StackId'].split('/')[2]}"
-        days = parameters.get("FinalSnapshotDays", "?")
-        remove = f"aws redshift-serverless delete-snapshot --snapshot-name {snapshot}"
-        costs = f"{usd('redshift_snapshot')} USD a GB and month"
-        yield Kept(f"snapshot {snapshot}", f"the warehouse, for {days} days", costs, remove)
+        namespace = resources["WarehouseNamespace"]
+        remove = f"aws redshift-serverless delete-namespace --namespace-name {namespace}"
+        costs = f"{usd('redshift_storage')} USD a GB and month"
+        yield Kept(f"namespace {namespace}", "ledger and aggregates", costs, remove)
 
 
 def kept_bucket(bucket: str, objects: int, size: int) -> Kept:
@@ -128,7 +126,8 @@ def report(name: str, kept: Sequence[Kept]) -> str:
         [
             f"{name} is deleted. Kept, at list prices of {PRICES['as_of']}:",
             *(f"  {one.told()}" for one in kept),
-            "To deploy under the same name again, remove the buckets first: their names are fixed.",
+            "To deploy under the same name again, remove buckets and namespace first: their names "
+            "are fixed.",
         ]
     )
 

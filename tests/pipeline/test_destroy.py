@@ -60,8 +60,7 @@ def test_stack_goes_and_data_stay(
     assert f"s3://{archive}: 1 object versions, 0.000 GB, 0.00 USD a month" in told
     assert f"aws s3api delete-bucket --bucket {pipeline.stack.outputs['RawBucketName']}" in told
     assert "decrypts all of this, 1.00 USD a month" in told
-    assert "snapshot final-" in told
-    assert "the warehouse, for 90 days, 0.024 USD a GB and month" in told
+    assert "namespace redshift-pipeline-dev: ledger and aggregates, 0.024 USD a GB" in told
     assert len(pipeline.keys("Archive")) == 1
     with pytest.raises(ClientError, match="does not exist"):
         pipeline.stack.cloud.client("cloudformation").describe_stacks(

@@ -102,11 +102,13 @@ def test_no_rule_takes_a_version_that_may_wait() -> None:
     assert [rule["Prefix"] for rule in expiring] == ["staging/"]
 
 
-def test_warehouse_leaves_a_snapshot() -> None:
-    properties = RESOURCES["WarehouseNamespace"]["Properties"]
+def test_warehouse_outlives_the_stack_and_a_failed_first_deployment_does_not() -> None:
+    namespace = RESOURCES["WarehouseNamespace"]
 
-    assert properties["FinalSnapshotName"]
-    assert properties["FinalSnapshotRetentionPeriod"] == {"Ref": "FinalSnapshotDays"}
+    assert (namespace["DeletionPolicy"], namespace["UpdateReplacePolicy"]) == (
+        "RetainExceptOnCreate",
+        "Retain",
+    )
 
 
 def test_key_outlives_what_it_encrypts() -> None:
