@@ -27,7 +27,7 @@ PYTEST := PYTEST_DEBUG_TEMPROOT=build/tmp exec $(BIN)/python -m pytest \
 # The SAM CLI keeps its state in .venv instead of the home directory. The functions' own Makefiles,
 # which `sam build` runs, are no business of this one's settings.
 unexport MAKEFLAGS PYTHON
-ifeq ($(filter deploy changes execute smoke destroy,$(MAKECMDGOALS)),)
+ifeq ($(filter preflight deploy changes execute smoke destroy,$(MAKECMDGOALS)),)
 unexport AWS_PROFILE
 export AWS_DEFAULT_REGION := us-east-1
 export AWS_EC2_METADATA_DISABLED := true
@@ -38,7 +38,7 @@ export __SAM_CLI_APP_DIR := $(abspath $(VENV)/sam-cli)
 .DELETE_ON_ERROR:
 .PHONY: help setup demo up dashboard test test-long faults security soak mutations \
 	check check-python check-types check-template check-sql check-security audit \
-	build has-env deploy changes execute smoke destroy cost year lock clean
+	build has-env preflight preflight-quick deploy changes execute smoke destroy cost year lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; \
@@ -121,10 +121,17 @@ has-env:
 	@test -n '$(ENV)' || { \
 		echo 'make: name an environment of samconfig.toml: make $(MAKECMDGOALS) ENV=dev' >&2; exit 1; }
 
-deploy: has-env build ## Deploy ENV=dev or ENV=prod once its changes are confirmed; ARGS go to SAM
+preflight: has-env $(SET_UP) ## Say what a deployment of ENV would fail on, and what to do; changes nothing
+	@exec $(BIN)/python -m tools.preflight --env '$(ENV)' $(ARGS)
+
+# Before a minute is spent on building. ARGS may hold what a shell has to read as one word.
+preflight-quick: has-env $(SET_UP)
+	@test '$(PREFLIGHT)' = no || exec $(BIN)/python -m tools.preflight --quick --env '$(ENV)' $(ARGS)
+
+deploy: preflight-quick build ## Deploy ENV=dev or ENV=prod once its changes are confirmed; ARGS go to SAM
 	@PATH="$(abspath $(BIN)):$$PATH" exec sam deploy --config-env '$(ENV)' $(ARGS)
 
-changes: has-env build ## Show what a deployment of ENV would change; ARGS go to SAM
+changes: preflight-quick build ## Show what a deployment of ENV would change; ARGS go to SAM
 	@PATH="$(abspath $(BIN)):$$PATH" exec $(BIN)/python -m tools.changes show --env '$(ENV)' $(ARGS)
 
 execute: has-env $(SET_UP) ## Carry out the changes that `make changes` showed: CHANGE_SET=arn:...

@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import TextIO
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from tools.stacks import StackError
 
@@ -53,9 +54,12 @@ def run(name: str, check: Callable[[], Result]) -> Result:
         return check()
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        return could_not_ask(name, f"{error.operation_name} answers {code}")
+        kind = "status " if code.isdigit() else ""
+        return could_not_ask(name, f"{error.operation_name} answers {kind}{code}")
+    except ResponseParserError:
+        return could_not_ask(name, "what answers is not the service that was asked")
     except (BotoCoreError, StackError) as error:
-        return could_not_ask(name, str(error))
+        return could_not_ask(name, " ".join(str(error).split()))
 
 
 def could_not_ask(name: str, why: str) -> Result:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.parsers import ResponseParserError
 
 from tools import checks
 from tools.checks import Result, State
@@ -104,6 +105,10 @@ def test_only_red_fails() -> None:
         (
             EndpointConnectionError(endpoint_url="https://sts.example"),
             'Could not ask: Could not connect to the endpoint URL: "https://sts.example".',
+        ),
+        (
+            ResponseParserError("Unable to parse response"),
+            "Could not ask: what answers is not the service that was asked.",
         ),
         (StackError("No such stack."), "Could not ask: No such stack."),
     ],
