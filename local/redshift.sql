@@ -139,6 +139,43 @@ from information_schema.tables as tables
 left join redshift.external_schemas as external on external.schema_name = tables.table_schema
 where tables.table_schema <> 'redshift';
 
+create view redshift.svv_roles as
+select oid::integer as role_id, rolname as role_name
+from pg_catalog.pg_roles
+where not rolcanlogin and rolname !~ '^pg_';
+
+-- How concurrent transactions of a database are kept apart. A setting to be read: the laptop's
+-- transactions are what they are (local/warehouse.py).
+create table redshift.isolation_levels (
+    database_name name primary key,
+    isolation_level text not null
+);
+insert into redshift.isolation_levels values (current_database(), 'Snapshot Isolation');
+
+create view redshift.svv_redshift_databases as
+select database_name, 'local'::varchar as database_type, isolation_level as database_isolation_level
+from redshift.isolation_levels;
+
+create view redshift.stv_db_isolation_level as
+select database_name::char(128) as db_name, isolation_level::char(20) as isolation_level
+from redshift.isolation_levels;
+
+-- A superuser may change it, or whoever may create databases.
+create function redshift.alter_isolation_level(p_database text, p_level text)
+returns void language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    if not (select rolsuper or rolcreatedb from pg_roles where rolname = session_user) then
+        raise insufficient_privilege using message = 'permission denied to alter the isolation level';
+    end if;
+    update redshift.isolation_levels
+    set isolation_level = case p_level when 'snapshot' then 'Snapshot Isolation' else 'Serializable' end
+    where database_name = p_database;
+    if not found then
+        raise invalid_catalog_name using message = format('database "%s" does not exist', p_database);
+    end if;
+end;
+$$;
+
 grant select on all tables in schema redshift to public;
 
 -- ---- time ------------------------------------------------------------------------------------

@@ -1,13 +1,13 @@
 """What `ApplySqlFunction` decides: which SQL to apply, in which order. Pure, no AWS.
 
-A folder of SQL files becomes a plan: `schema/` once each, by name; everything else again
-whenever it changes, tables before procedures before views.
+A folder of SQL files becomes a plan: `schema/` once each, by name; `deployment/` at each
+deployment; everything else again whenever it changes, tables before procedures before views.
 """
 
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # The Data API's limits, less the one statement that records the file.
@@ -42,6 +42,7 @@ _TOKEN = re.compile(
 _CREATED = re.compile(
     r"\s*create\s+(?:or\s+replace\s+)?(?:materialized\s+)?(table|procedure|view)\b", re.IGNORECASE
 )
+_QUERY = re.compile(r"\s*select\b", re.IGNORECASE)
 
 
 class SqlFileError(ValueError):
@@ -67,17 +68,29 @@ class SqlFile:
         """Whether the file is applied once only."""
         return self.path.startswith("schema/")
 
+    @property
+    def is_deployment(self) -> bool:
+        """Whether the file brings the warehouse up to the deployment that owns it now."""
+        return self.path.startswith("deployment/")
+
 
 @dataclass(frozen=True)
 class Step:
     """One file to apply in one transaction, and the checksum that says afterwards it was.
 
-    `statements` have no placeholders left and no semicolon at their end.
+    `statements` have no placeholders left and no semicolon at their end. `condition` is the query
+    that has to give a row for them to be run; empty where they are in any case.
     """
 
     path: str
     checksum: str
     statements: tuple[str, ...]
+    condition: str = ""
+
+    @property
+    def is_schema(self) -> bool:
+        """Whether the file is applied once only."""
+        return self.path.startswith("schema/")
 
 
 def read_folder(folder: Path) -> list[SqlFile]:
@@ -169,12 +182,30 @@ def plan(
     where it is not due. Raises SqlFileError.
     """
     schema = sorted((file for file in files if file.is_schema), key=lambda file: file.path)
-    others = [file for file in files if not file.is_schema]
+    others = [file for file in files if not file.is_schema and not file.is_deployment]
     steps = [
         *_schema_steps(schema, values, recorded),
         *_in_order(_step(file, render(file, values), values) for file in others),
     ]
     return [step for step in steps if recorded.get(step.path) != step.checksum]
+
+
+def plan_deployment(files: Sequence[SqlFile], values: Mapping[str, str]) -> list[Step]:
+    """The steps of `deployment/`, by name: what any deployment sees to, whatever is recorded.
+
+    A file whose first statement is a query is run where that gives a row. Raises SqlFileError.
+    """
+    chosen = sorted((file for file in files if file.is_deployment), key=lambda file: file.path)
+    return [_conditional(_step(file, render(file, values), values)) for file in chosen]
+
+
+def _conditional(step: Step) -> Step:
+    first, *rest = step.statements
+    if not _QUERY.match(_without_comments(first)):
+        return step
+    if not rest:
+        raise SqlFileError(step.path, "holds a query and nothing to do where it gives a row")
+    return replace(step, condition=first, statements=tuple(rest))
 
 
 def _schema_steps(

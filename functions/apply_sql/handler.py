@@ -4,8 +4,9 @@ Called by: CloudFormation, for the resource AppliedSql.
 Input:     a custom resource request; ResourceProperties.Substitutions = {GlueDatabase,
            SpectrumRoleArn, Database}.
 Output:    a PUT to the request's ResponseURL, whatever happens. Data: {"AppliedFiles": how
-           many}. A failure names the file, the statement's number and Redshift's message.
-           Delete leaves the warehouse as it is.
+           many, "Isolation": the database's isolation level, and how to change it where loads
+           suffer from it}. A failure names the file, the statement's number and Redshift's
+           message. Delete leaves the warehouse as it is.
 Errors:    only that the answer cannot be delivered (OSError), so that Lambda tries again.
 Settings:  WAREHOUSE_PARAMETER (WorkgroupName or ClusterIdentifier), WAREHOUSE_NAME,
            DATABASE_NAME, ADMIN_SECRET_ARN, LOADER_SECRET_ARN.
@@ -13,7 +14,7 @@ Settings:  WAREHOUSE_PARAMETER (WorkgroupName or ClusterIdentifier), WAREHOUSE_N
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -55,6 +56,15 @@ RECORD_PENDING = """\
 update etl.schema_version
 set checksum = pending_checksum, pending_checksum = null, applied_at = getdate()
 where pending_checksum is not null"""
+# Visible to everybody, on serverless workgroups and on clusters.
+ISOLATION_LEVEL = """\
+select database_isolation_level, database_name
+from svv_redshift_databases
+where database_name = current_database()"""
+SERIALIZABLE_NOTE = """\
+{level}: loads of two datasets at once may fail with error 1023, and are tried again. To change \
+it, connect to another database while nobody is connected to this one, and run: \
+alter database {database} isolation level snapshot"""
 
 
 class RequestError(ValueError):
@@ -96,8 +106,9 @@ def fulfil(request: Mapping[str, Any], context: LambdaContext) -> dict[str, str]
     """Do what the request asks for; answers the resource's attributes."""
     match request.get("RequestType"):
         case "Create" | "Update":
-            applied = apply_folder(data_api(context), core.read_folder(SQL_FOLDER), values(request))
-            return {"AppliedFiles": str(applied)}
+            api = data_api(context)
+            applied = apply_folder(api, core.read_folder(SQL_FOLDER), lambda: values(request))
+            return {"AppliedFiles": str(applied), "Isolation": isolation(api)}
         case "Delete":
             logger.info("warehouse left as it is")
             return {}
@@ -106,17 +117,50 @@ def fulfil(request: Mapping[str, Any], context: LambdaContext) -> dict[str, str]
 
 
 def apply_folder(
-    api: DataApi, files: Sequence[core.SqlFile], substitutions: Mapping[str, str]
+    api: DataApi, files: Sequence[core.SqlFile], read_values: Callable[[], Mapping[str, str]]
 ) -> int:
-    """Apply every file that is due, each in a transaction with its record; answers how many."""
+    """Apply every file that is due, each in a transaction with its record; answers how many.
+
+    All are checked before the first is applied. The values are read once the warehouse is awake:
+    the older the loader's password, the likelier its rotation has overtaken it.
+    """
     is_new = not api.query_when_awake(VERSION_TABLE)
-    recorded = {} if is_new else dict(api.query(RECORDED_CHECKSUMS))
-    steps = core.plan(files, substitutions, recorded)
+    substitutions = read_values()
+    steps = core.plan(files, substitutions, {} if is_new else records(api))
+    deployment = core.plan_deployment(files, substitutions)
     if is_new:
         make_version_table(api, steps)
-    for step in steps:
+    schema = [step for step in steps if step.is_schema]
+    for step in schema:
         apply_step(api, step)
-    return len(steps)
+    for step in deployment:
+        follow_deployment(api, step)
+    # What was missing in the warehouse has made the records of what stands on it void.
+    rest = core.plan(files, substitutions, records(api))
+    for step in rest:
+        apply_step(api, step)
+    return len(schema) + len(rest)
+
+
+def records(api: DataApi) -> dict[str, str]:
+    """The checksum of each file that the warehouse holds, by path."""
+    return dict(api.query(RECORDED_CHECKSUMS))
+
+
+def isolation(api: DataApi) -> str:
+    """The database's isolation level, with the command that changes it where loads suffer from it.
+
+    Never fails: not every warehouse need have the view.
+    """
+    try:
+        [[level, database]] = api.query(ISOLATION_LEVEL)
+    except (StatementFailedError, ClientError, BotoCoreError, ValueError) as error:
+        logger.warning("isolation level not known", reason=str(error))
+        return "not known"
+    if not str(level).strip().lower().startswith("serializable"):
+        return str(level).strip()
+    logger.warning("isolation level is serializable", database=database)
+    return SERIALIZABLE_NOTE.format(level=str(level).strip(), database=database)
 
 
 def make_version_table(api: DataApi, steps: Sequence[core.Step]) -> None:
@@ -139,6 +183,15 @@ def apply_step(api: DataApi, step: core.Step) -> None:
     logger.info("file applied", path=step.path)
 
 
+def follow_deployment(api: DataApi, step: core.Step) -> None:
+    """Bring the warehouse up to this deployment in what one file is about, where it is not."""
+    with named(step):
+        if step.condition and not api.query(step.condition):
+            return
+        api.execute_batch(step.statements, name=step.path)
+    logger.info("warehouse follows the deployment", path=step.path)
+
+
 @contextmanager
 def named(step: core.Step) -> Iterator[None]:
     """Turn whatever goes wrong at the warehouse into an ApplyError that tells where."""
@@ -156,7 +209,8 @@ def place(step: core.Step, number: int | None) -> str:
         return step.path
     if number > len(step.statements):
         return f"{step.path}, recording it as applied"
-    return f"{step.path}, statement {number} of {len(step.statements)}"
+    before = 1 if step.condition else 0
+    return f"{step.path}, statement {before + number} of {before + len(step.statements)}"
 
 
 def values(request: Mapping[str, Any]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from local.dialect.column_types import ColumnType, read_type, whole_type
@@ -27,6 +28,8 @@ _DATE_PARTS = {
     "epoch": "epoch",
 }  # fmt: skip
 
+SYSTEM_VIEW = re.compile(r"(svv|stv|sys)_")
+
 
 def rewrite(tokens: Sequence[Token]) -> str:
     """The tokens as PostgreSQL text. Raises DialectError for what has no equal there."""
@@ -41,6 +44,8 @@ def rewrite(tokens: Sequence[Token]) -> str:
 
 def _rewrite_at(tokens: Sequence[Token], index: int) -> tuple[str, int]:
     token = tokens[index]
+    if token.word == "pg_catalog" and _names_system_view(tokens, index + 2):
+        return "redshift", index + 1
     if _is_call(tokens, index):
         close = closing(tokens, index + 1)
         inside = tokens[index + 2 : close]
@@ -53,6 +58,11 @@ def _rewrite_at(tokens: Sequence[Token], index: int) -> tuple[str, int]:
         column_type, after = read_type(tokens, index + 1)
         return f"::{column_type.sql}", after
     return _rewrite_token(token), index + 1
+
+
+def _names_system_view(tokens: Sequence[Token], index: int) -> bool:
+    """Whether it is a view of Redshift's, which PostgreSQL must look for elsewhere."""
+    return index < len(tokens) and bool(SYSTEM_VIEW.match(tokens[index].word))
 
 
 def _is_call(tokens: Sequence[Token], index: int) -> bool:

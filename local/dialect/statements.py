@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from local.dialect.expressions import literal, rewrite
+from local.dialect.expressions import SYSTEM_VIEW, literal, rewrite
 from local.dialect.gate import EXTERNAL_SCHEMA, Statement, check, check_patterns
 from local.dialect.tables import column_definition, create_table
 from local.dialect.tokens import DialectError, Token, outline, render
@@ -90,8 +90,10 @@ def _query(tokens: Sequence[Token]) -> str:
 
 
 def _reads_catalog_only(tokens: Sequence[Token]) -> bool:
-    sources = re.findall(r"\b(?:from|join) (\w+) (\S+)", outline(tokens))
-    return bool(sources) and all(source == ("pg_catalog", ".") for source in sources)
+    sources = re.findall(r"\b(?:from|join) (\w+) (?:\. (\S+))?", outline(tokens))
+    return bool(sources) and all(
+        schema == "pg_catalog" and not SYSTEM_VIEW.match(name) for schema, name in sources
+    )
 
 
 def _delete(tokens: Sequence[Token]) -> str:
@@ -271,6 +273,16 @@ def _alter(tokens: Sequence[Token]) -> str:
     return _by_outline(tokens, _ALTERS)
 
 
+def _alter_database(tokens: Sequence[Token]) -> str:
+    match = re.fullmatch(
+        r"alter database (\S+) isolation level (snapshot|serializable)", outline(tokens)
+    )
+    if match is None:
+        raise DialectError("ALTER DATABASE: only its isolation level is vouched for")
+    name, level = match.groups()
+    return _run(f"redshift.alter_isolation_level({literal(name.strip(chr(34)))}, {literal(level)})")
+
+
 def _alter_table(tokens: Sequence[Token]) -> str:
     text = outline(tokens)
     form = next((f for f in _ALTER_TABLE_FORMS if re.search(f[0], text)), None)
@@ -345,6 +357,7 @@ _DROPS: list[tuple[str, Translation]] = [
 _ALTERS: list[tuple[str, Translation]] = [
     (r"alter table", _alter_table),
     (r"alter user", _create_user),
+    (r"alter database", _alter_database),
     (r"alter (group|schema|procedure|default privileges)", _checked),
 ]
 _VERBS: dict[str, Translation] = {

@@ -1,4 +1,5 @@
--- Purpose: the external schema `lake` over the Glue database, where it is missing.
+-- Purpose: the external schema `lake` over the Glue database, where it is missing: each deployment
+--          makes it (sql/deployment/0005_lake.sql), this brings it back where somebody dropped it.
 -- Reads:   svv_external_schemas
 -- Writes:  the schema `lake`
 -- Rerun:   does nothing when the schema is there.
@@ -9,7 +10,8 @@ declare
     v_schemas bigint;
 begin
     select count(*) into v_schemas
-    from svv_external_schemas
+    -- With its schema: a temporary table of the caller's would be found before it.
+    from pg_catalog.svv_external_schemas
     where schemaname = 'lake';
 
     if v_schemas = 0 then
@@ -23,9 +25,3 @@ $$
 language plpgsql
 security definer
 set search_path to pg_catalog;
-
--- Made at deploy time too: AWS does not say in so many words that a procedure may do it.
-create external schema if not exists lake
-from data catalog
-database '${GlueDatabase}'
-iam_role '${SpectrumRoleArn}';

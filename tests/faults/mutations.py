@@ -109,10 +109,25 @@ MUTATIONS = (
         PRIVILEGES + "test_procedures_with_their_owners_rights_pin_their_search_path",
     ),
     Mutation(
-        "the end of everybody's temporary tables",
-        "sql/schema/0006_least_privilege.sql",
-        (("revoke temp on database ${Database} from public;\n", ""),),
-        PRIVILEGES + "test_loader_may_do_nothing_but_load",
+        "the schema before a system view, which keeps a caller's temporary table out of the way",
+        "sql/procedures/create_lake_schema.sql",
+        (("from pg_catalog.svv_external_schemas", "from svv_external_schemas"),),
+        PRIVILEGES + "test_temporary_table_of_the_callers_stands_before_nothing",
+    ),
+    Mutation(
+        "the password that each deployment gives the loader",
+        "sql/deployment/0002_etl_loader_login.sql",
+        (("alter user etl_loader password '${LoaderPasswordHash}';\n", ""),),
+        "tests/pipeline/test_bring_your_own.py::test_stack_of_another_name_takes_the_warehouse_over",
+    ),
+    Mutation(
+        "the schema `lake` over the deployment's own Glue database",
+        "sql/deployment/0005_lake.sql",
+        (
+            ("        and databasename = '${GlueDatabase}'\n", ""),
+            ("        and strpos(esoptions, '\"${SpectrumRoleArn}\"') > 0\n", ""),
+        ),
+        "tests/pipeline/test_bring_your_own.py::test_stack_of_another_name_takes_the_warehouse_over",
     ),
     Mutation(
         "the retry of a load that is refused its login during a rotation",

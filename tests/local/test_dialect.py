@@ -63,6 +63,7 @@ ACCEPTED = {
     "revoke": "revoke all on schema public from public",
     "create-user": "create user etl_loader password 'md5aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'",
     "alter-user": "alter user etl_loader password 'md5aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'",
+    "alter-isolation-level": "alter database dev isolation level snapshot",
     "alter-table": "alter table etl.t add column b varchar(10)",
     "begin": "begin",
     "commit": "commit;",
@@ -169,6 +170,7 @@ REFUSED = {
     "isolation-level": ("begin isolation level serializable", "BEGIN: only its plain form"),
     "set-local": ("set local search_path to x", "SET LOCAL"),
     "unknown-setting": ("set work_mem to '1GB'", "setting"),
+    "alter-database": ("alter database dev owner to etl_admin", "only its isolation level"),
     "alter-append": ("alter table t append from u", "APPEND"),
     "alter-if-exists": ("alter table t add column if not exists a integer", "IF .NOT. EXISTS"),
     "alter-external": ("alter table lake.t add partition (a = 1) location 's3://x'", "external"),
@@ -413,6 +415,7 @@ def test_a_refusal_names_procedure_and_statement() -> None:
 
 
 TRANSLATED = {
+    "system-view": ("select * from pg_catalog.svv_roles", "select * from redshift.svv_roles"),
     "nvl": ("select nvl(a, isnull(b, 1)) from t", "select coalesce(a, coalesce(b, 1)) from t"),
     "postfix-isnull": ("select a from t where a isnull", "select a from t where a isnull"),
     "decode": (

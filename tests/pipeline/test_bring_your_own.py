@@ -6,6 +6,7 @@ import pytest
 
 from local import deploy
 from local.cloud import LaptopCloud
+from local.dialect import translate
 from tests.deployed_pipeline import WEEK, Pipeline
 
 pytestmark = pytest.mark.long
@@ -58,6 +59,58 @@ def test_password_of_the_loader_rotates(pipeline: Pipeline) -> None:
     execution = pipeline.load(("raw/flights/next day.csv", WEEK[1]))
 
     assert execution["status"] == "SUCCEEDED"
+
+
+LEVEL = "select database_isolation_level from svv_redshift_databases"
+
+
+@pytest.fixture(scope="module")
+def next_owner(
+    cloud: LaptopCloud, build_folder: Path, theirs: dict[str, str], pipeline: Pipeline
+) -> Pipeline:
+    """A stack of another name in the same warehouse, which is serializable meanwhile."""
+    kind = pipeline.stack.name.rpartition("-")[2].title()
+    with pipeline.connect() as connection:
+        connection.execute("select redshift.alter_isolation_level('sales', 'serializable')")
+        # As an administrator may have left it: nobody has the role, which views are granted to.
+        connection.execute("drop owned by mart_reader")
+        connection.execute("drop role mart_reader")
+    parameters = {
+        "BatchWindowSeconds": "0",
+        f"{kind}Arn": theirs[kind],
+        "WarehouseSecretArn": theirs["Secret"],
+        "DatabaseName": "sales",
+    }
+    return Pipeline(deploy.deploy(cloud, f"next-{kind.lower()}", build_folder, parameters))
+
+
+def test_stack_of_another_name_takes_the_warehouse_over(next_owner: Pipeline) -> None:
+    before = next_owner.query(COUNT)[0][0]
+    execution = next_owner.load(("raw/flights/a day of the next stack.csv", WEEK[2]))
+
+    assert execution["status"] == "SUCCEEDED"
+    rows = WEEK[2].read_bytes().count(b"\n") - 1
+    assert next_owner.query(COUNT) == [(before + rows,)]
+    [(database, options)] = next_owner.query(
+        "select databasename, esoptions from svv_external_schemas"
+    )
+    assert database == next_owner.stack.outputs["GlueDatabaseName"]
+    assert next_owner.stack.outputs["SpectrumRoleArn"] in options
+    assert next_owner.query(
+        "select has_table_privilege('mart_reader', 'mart.daily_route_performance', 'select')"
+    ) == [(True,)]
+
+
+def test_serializable_warehouse_is_told_at_deployment_with_what_changes_it(
+    next_owner: Pipeline,
+) -> None:
+    told = next_owner.stack.outputs["WarehouseIsolation"]
+    assert told.startswith("Serializable: ")
+
+    with next_owner.connect() as connection:
+        connection.execute(translate(told.partition("run: ")[2]).encode())
+
+    assert next_owner.query(LEVEL) == [("Snapshot Isolation",)]
 
 
 def test_stack_has_no_warehouse_and_no_administrator_of_its_own(pipeline: Pipeline) -> None:

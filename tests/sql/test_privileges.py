@@ -64,7 +64,6 @@ NOT_FOR_LOADING = [
     "create table etl.mine (x integer)",
     "create table mart.mine (x integer)",
     "create table public.mine (x integer)",
-    "create temp table mine (x integer)",
     "create view mart.mine as select 1 as x",
     "create schema mine",
     "create user mine password 'Mine1234'",
@@ -219,6 +218,26 @@ def test_what_a_caller_puts_before_the_system_catalog_is_not_seen(
     assert answer.files_loaded == 1
     assert sorted(name for (name,) in found) == sorted(names)
     assert loading.view() == loading.amount_to(version)
+
+
+# What the procedures make, and what they ask the catalog for.
+NAMES = [
+    *("load_manifest", "load_files", "load_rows", "load_counts"),
+    *("svv_external_schemas", "pg_tables", "pg_class", "loads", "loaded_files", "rejected_rows"),
+]
+
+
+def test_temporary_table_of_the_callers_stands_before_nothing(loading: Loading) -> None:
+    version = loading.version(1)
+    with loading.session() as caller:
+        for name in NAMES:
+            # What a load adds has no place in it, and what it asks for is not there.
+            caller.execute(f"create temp table {name} (x integer)".encode())
+        answer = loading.load_in(caller, version)
+
+    assert answer.files_loaded == 1
+    assert loading.view() == loading.amount_to(version)
+    assert loading.statuses() == {version.file_id: "loaded"}
 
 
 def test_temporary_tables_of_a_load_are_not_the_callers(flights: Loading) -> None:

@@ -120,6 +120,7 @@ def test_outputs_that_others_rely_on() -> None:
         "LoaderSecretArn",
         "SpectrumRoleArn",
         "GlueDatabaseName",
+        "WarehouseIsolation",
     }
 
 

@@ -43,6 +43,13 @@ class FakeDataApi:
             "create temp view pg_tables as"
             " select 'etl' as schemaname, name as tablename from etl.sqlite_master"
         )
+        self.database.execute(
+            "create temp table svv_redshift_databases (database_name, database_isolation_level)"
+        )
+        self.database.execute(
+            "insert into svv_redshift_databases values ('dev', 'Snapshot Isolation')"
+        )
+        self.database.create_function("current_database", 0, lambda: "dev")
         self.database.create_function("getdate", 0, lambda: "2013-01-01 00:00:00")
         self.requests: list[dict[str, Any]] = []
         self.cancelled: list[str] = []

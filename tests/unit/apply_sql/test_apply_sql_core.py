@@ -191,6 +191,26 @@ def test_file_is_due_again_when_its_rendered_text_changes() -> None:
     assert [step.path for step in steps] == ["views/v.sql"]
 
 
+def test_files_of_a_deployment_are_planned_apart_and_by_name() -> None:
+    files = [
+        core.SqlFile("deployment/0002.sql", "grant usage on schema etl to etl_loader"),
+        core.SqlFile("deployment/0001.sql", "-- b\nSelect 1 where x = '${Database}';\nb; c;"),
+    ]
+
+    assert core.plan(files, VALUES, {}) == []
+    assert [
+        (step.path, step.condition, step.statements) for step in core.plan_deployment(files, VALUES)
+    ] == [
+        ("deployment/0001.sql", "-- b\nSelect 1 where x = 'dev'", ("b", "c")),
+        ("deployment/0002.sql", "", ("grant usage on schema etl to etl_loader",)),
+    ]
+
+
+def test_query_with_nothing_to_do_where_it_gives_a_row_is_refused() -> None:
+    with pytest.raises(core.SqlFileError, match=r"^deployment/0001.sql: holds a query and nothing"):
+        core.plan_deployment([core.SqlFile("deployment/0001.sql", "select 1")], VALUES)
+
+
 def test_edited_schema_file_is_refused() -> None:
     file = core.SqlFile("schema/0001.sql", "create schema x")
 

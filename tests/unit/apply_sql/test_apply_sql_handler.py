@@ -47,7 +47,7 @@ def test_create_applies_and_records_every_file(
     answer = invoke("create")
 
     assert answer["Status"] == "SUCCESS"
-    assert answer["Data"] == {"AppliedFiles": "4"}
+    assert answer["Data"]["AppliedFiles"] == "4"
     assert warehouse.batches() == [next(iter(FILES)), *FILES]
     assert warehouse.records() == {
         path: (hashlib.sha256(text.encode()).hexdigest(), None) for path, text in FILES.items()
@@ -69,7 +69,7 @@ def test_answer_identifies_its_request(invoke: Invoke, write_sql: WriteSql, inbo
 def test_update_without_changes_only_reads(invoke: Invoke, deployed: Any) -> None:
     answer = invoke("update")
 
-    assert answer["Data"] == {"AppliedFiles": "0"}
+    assert answer["Data"]["AppliedFiles"] == "0"
     assert answer["PhysicalResourceId"] == "redshift-pipeline/dev/sql"
     assert all(request["Sql"].startswith("select") for request in deployed.requests)
 
@@ -81,9 +81,97 @@ def test_update_with_an_edited_view_applies_that_one(
 
     answer = invoke("update")
 
-    assert answer["Data"] == {"AppliedFiles": "1"}
+    assert answer["Data"]["AppliedFiles"] == "1"
     assert deployed.batches() == ["views/answer.sql"]
     assert deployed.database.execute("select number from etl.answer").fetchall() == [(42,)]
+
+
+DEPLOYMENT = {
+    "schema/0003_users.sql": "create table etl.users (name text, password text)",
+    "deployment/0001_user.sql": """
+        select 1 where not exists (select 1 from etl.users);
+        insert into etl.users values ('loader', '');
+        update etl.schema_version set checksum = '' where path not like 'schema/%'
+    """,
+    "deployment/0002_password.sql": "update etl.users set password = '${LoaderPasswordHash}'",
+}
+
+
+def test_each_deployment_sees_to_what_may_be_another_ones(
+    invoke: Invoke, write_sql: WriteSql, warehouse: Any, secrets: Any
+) -> None:
+    write_sql(FILES | DEPLOYMENT)
+    assert invoke("create")["Data"]["AppliedFiles"] == "5"
+    users = warehouse.database.execute("select name, password from etl.users").fetchall()
+    secrets.text = json.dumps({"username": "etl_loader", "password": "of another stack"})
+    warehouse.requests.clear()
+
+    answer = invoke("create")
+
+    assert answer["Data"]["AppliedFiles"] == "0"
+    assert warehouse.batches() == ["deployment/0002_password.sql"]
+    [(name, password)] = warehouse.database.execute("select name, password from etl.users")
+    assert name == "loader"
+    assert users != [(name, password)]
+
+
+def test_what_had_to_be_made_anew_has_what_stands_on_it_applied_again(
+    invoke: Invoke, write_sql: WriteSql, warehouse: Any
+) -> None:
+    write_sql(FILES | DEPLOYMENT)
+    invoke("create")
+    warehouse.database.execute("delete from etl.users")
+    warehouse.requests.clear()
+
+    answer = invoke("create")
+
+    assert answer["Data"]["AppliedFiles"] == "2"
+    assert warehouse.batches() == [
+        *[path for path in DEPLOYMENT if path.startswith("deployment/")],
+        *[path for path in FILES if not path.startswith("schema/")],
+    ]
+
+
+def test_file_of_a_deployment_that_fails_is_told_with_the_number_of_the_statement(
+    invoke: Invoke, write_sql: WriteSql
+) -> None:
+    write_sql(FILES | {"deployment/0001_user.sql": "select 1; select 2; oops"})
+
+    answer = invoke("create")
+
+    assert answer["Reason"].startswith("ApplyError: deployment/0001_user.sql, statement 3 of 3: ")
+
+
+def test_isolation_level_is_told(invoke: Invoke, deployed: Any) -> None:
+    assert invoke("update")["Data"]["Isolation"] == "Snapshot Isolation"
+
+
+def test_serializable_database_is_told_with_the_command_that_changes_it(
+    invoke: Invoke, deployed: Any
+) -> None:
+    # The levels are of fixed width in one of Redshift's views.
+    deployed.database.execute(
+        "update svv_redshift_databases set database_isolation_level = 'Serializable   '"
+    )
+
+    told = invoke("update")["Data"]["Isolation"]
+
+    assert told.startswith("Serializable")
+    assert told.endswith("alter database dev isolation level snapshot")
+
+
+@pytest.mark.parametrize(
+    "change", ["drop table svv_redshift_databases", "delete from svv_redshift_databases"]
+)
+def test_warehouse_that_does_not_tell_its_isolation_level_is_deployed_to(
+    invoke: Invoke, deployed: Any, change: str
+) -> None:
+    deployed.database.execute(change)
+
+    answer = invoke("update")
+
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"]["Isolation"] == "not known"
 
 
 def test_statement_that_fails_is_told_with_file_and_number(
@@ -158,7 +246,7 @@ def test_file_that_was_marked_but_not_applied_is_due(
         " where path = 'views/answer.sql'"
     )
 
-    assert invoke("update")["Data"] == {"AppliedFiles": "1"}
+    assert invoke("update")["Data"]["AppliedFiles"] == "1"
     assert deployed.batches() == ["views/answer.sql"]
 
 
