@@ -53,7 +53,7 @@ def serve_data_api(handler: Handler, warehouse_arn: Callable[[str], str]) -> Non
     def is_aws_service_name(name: str) -> bool:
         # To find out, the stock function reads every model that botocore has: three seconds, in
         # which nothing else is served.
-        return name == "redshift-data" or bool(is_aws_service(name))
+        return name.startswith("redshift-") or bool(is_aws_service(name))
 
     router._is_aws_service_name = is_aws_service_name
     iam_actions.SERVICE_TO_IAM_NAMESPACE["redshift-data"] = "redshift-data"
@@ -70,6 +70,12 @@ def serve_data_api(handler: Handler, warehouse_arn: Callable[[str], str]) -> Non
     iam_actions.extract_resource_arn = extract_resource_arn
 
 
+def serve_redshift_serverless(handler: Handler) -> None:
+    """Add the API of Redshift Serverless, which asks IAM for `redshift-serverless:<action>`."""
+    app.SERVICE_HANDLERS["redshift-serverless"] = handler
+    iam_actions.SERVICE_TO_IAM_NAMESPACE["redshift-serverless"] = "redshift-serverless"
+
+
 def provision_redshift(redshift: Redshift) -> None:
     """Add AWS::RedshiftServerless::Namespace and ::Workgroup, and AWS::Redshift::Cluster."""
     types = {
@@ -81,11 +87,11 @@ def provision_redshift(redshift: Redshift) -> None:
         "AWS::RedshiftServerless::Workgroup": {
             "create": redshift.create_workgroup,
             "update": redshift.update_workgroup,
-            "delete": redshift.delete_warehouse,
+            "delete": redshift.delete_workgroup,
         },
         "AWS::Redshift::Cluster": {
             "create": redshift.create_cluster,
-            "delete": redshift.delete_warehouse,
+            "delete": redshift.delete_cluster,
         },
     }
     provisioners._RESOURCE_HANDLERS.update(types)

@@ -12,12 +12,24 @@ Properties = dict[str, Any]
 Provisioned = tuple[str, dict[str, Any]]
 
 
+class NotPossible(ValueError):
+    """What the service refuses; `code` is the exception's name in its model."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 @dataclass
 class Namespace:
-    """The properties of an AWS::RedshiftServerless::Namespace, and its ARN."""
+    """The properties of an AWS::RedshiftServerless::Namespace, and its ARN.
+
+    `warehouse` holds its data from its first workgroup on. It rests while there is no workgroup.
+    """
 
     properties: Properties
     arn: str
+    warehouse: Warehouse | None = None
 
     @property
     def name(self) -> str:
@@ -96,11 +108,28 @@ class Redshift:
             return self.workgroups[reference].arn
         return reference if reference.startswith("arn:") else self.new_arn("cluster", reference)
 
+    def namespace(self, name: str) -> Namespace:
+        """The namespace of that name. Raises NotPossible."""
+        if name not in self.namespaces:
+            raise NotPossible(
+                "ResourceNotFoundException", f"Serverless namespace {name} not found."
+            )
+        return self.namespaces[name]
+
+    def refuse_snapshot_without_workgroup(self, namespace: str) -> None:
+        """Raise NotPossible for a namespace that has none, as AWS does."""
+        if not self._has_workgroup(namespace):
+            raise NotPossible(
+                "ValidationException",
+                "You can't create a snapshot because there isn't a workgroup created for the "
+                f"namespace {namespace}.",
+            )
+
     def create_namespace(self, _id: str, properties: Properties, _stack: str) -> Provisioned:
         name = str(properties["NamespaceName"])
         with self._lock:
             if name in self.namespaces:
-                raise ValueError(f"A namespace named {name} already exists.")
+                raise NotPossible("ConflictException", f"A namespace named {name} already exists.")
             arn = self.new_arn("namespace", str(uuid.uuid4()))
             namespace = self.namespaces[name] = Namespace(properties, arn)
         return name, namespace.attributes()
@@ -114,21 +143,22 @@ class Redshift:
 
     def delete_namespace(self, name: str, properties: Properties) -> None:
         with self._lock:
-            if any(group.namespace == name for group in self.workgroups.values()):
-                raise ValueError(f"The namespace {name} has a workgroup: delete that first.")
+            if self._has_workgroup(name):
+                raise NotPossible(
+                    "ConflictException", f"The namespace {name} has a workgroup: delete that first."
+                )
             # AWS's handler passes the name on; the workgroup of the stack is gone by now.
             if properties.get("FinalSnapshotName"):
-                raise ValueError(
-                    "You can't create a snapshot because there isn't a workgroup created for the "
-                    f"namespace {name}."
-                )
-            self.namespaces.pop(name, None)
+                self.refuse_snapshot_without_workgroup(name)
+            namespace = self.namespaces.pop(name, None)
+        if namespace and namespace.warehouse:
+            namespace.warehouse.stop()
 
     def create_workgroup(self, _id: str, properties: Properties, _stack: str) -> Provisioned:
         name = str(properties["WorkgroupName"])
-        namespace = self.namespaces.get(str(properties["NamespaceName"]))
-        if namespace is None:
-            raise ValueError(f"There is no namespace named {properties['NamespaceName']}.")
+        namespace = self.namespace(str(properties["NamespaceName"]))
+        if self._has_workgroup(namespace.name):
+            raise NotPossible("ConflictException", f"{namespace.name} has a workgroup already.")
         warehouse = self._start(name, namespace)
         arn = self.new_arn("workgroup", str(uuid.uuid4()))
         workgroup = self.workgroups[name] = Workgroup(properties, arn, warehouse.port)
@@ -142,10 +172,15 @@ class Redshift:
         self.workgroups[name].properties = new
         return name, self.workgroups[name].attributes()
 
-    def delete_warehouse(self, name: str, _properties: Properties) -> None:
+    def delete_workgroup(self, name: str, _properties: Properties) -> None:
+        """Rest the namespace's data: they are there for the next workgroup."""
         workgroup = self.workgroups.pop(name, None)
-        if workgroup:
-            self.warehouses.pop(workgroup.arn, None)
+        if workgroup is None:
+            return
+        del self.warehouses[workgroup.arn]
+        self.warehouses.pop(name).rest()
+
+    def delete_cluster(self, name: str, _properties: Properties) -> None:
         warehouse = self.warehouses.pop(name, None)
         if warehouse:
             warehouse.stop()
@@ -164,16 +199,24 @@ class Redshift:
         """Stop every warehouse. None starts after this."""
         with self._lock:
             self._stopped = True
-        for name in list(self.warehouses):
-            self.delete_warehouse(name, {})
+        resting = [namespace.warehouse for namespace in self.namespaces.values()]
+        for warehouse in {*self.warehouses.values(), *filter(None, resting)}:
+            warehouse.stop()
+
+    def _has_workgroup(self, namespace: str) -> bool:
+        return any(group.namespace == namespace for group in self.workgroups.values())
 
     def _start(self, name: str, namespace: Namespace) -> Warehouse:
         # Held while it starts, so that `stop` finds each warehouse either whole or not at all.
         with self._lock:
             if self._stopped or name in self.warehouses:
                 raise ValueError(f"A warehouse named {name} cannot be made, or exists already.")
-            warehouse = self.warehouses[name] = self.start_warehouse(namespace)
-        return warehouse
+            if namespace.warehouse:
+                namespace.warehouse.restart()
+            else:
+                namespace.warehouse = self.start_warehouse(namespace)
+            self.warehouses[name] = namespace.warehouse
+        return namespace.warehouse
 
 
 def _refuse_rename(name: str, wanted: str) -> None:

@@ -181,6 +181,13 @@ class Warehouse:
         for folder in {self._home, self._folder}:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def rest(self) -> None:
+        """End the wire port and the server, and keep the data for `restart`."""
+        if self._wire is not None:
+            self._wire.stop()
+            self._wire = None
+        self.crash()
+
     def connect(self, user: str, password: str) -> psycopg.Connection:
         """Log in to the database, past the wire port; autocommit is off.
 
@@ -218,13 +225,15 @@ class Warehouse:
         (self._home / "data" / "postmaster.pid").unlink(missing_ok=True)
 
     def restart(self) -> None:
-        """Start the server again after a crash, with all that was committed, on the same port.
+        """Start the server again, with all that was committed.
 
-        Raises WarehouseError.
+        After a crash the port is the same. Raises WarehouseError.
         """
         if self._server is None:
             self._launch_server()
             self._connect_when_ready().close()
+        if self._wire is None:
+            self._start_wire()
 
     def _start_server(self) -> None:
         account = server_account()

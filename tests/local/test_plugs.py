@@ -224,6 +224,37 @@ def test_namespace_and_workgroup_are_provisioned(client: Client, plugged: bool) 
     wait_for(lambda: not is_open(int(values["Port"])))
 
 
+def test_topic_policy_for_two_topics_is_refused(client: Client, plugged: bool) -> None:
+    topics = [{"Ref": "One"}, {"Ref": "Other"}]
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sns:Publish",
+        "Resource": topics,
+    }
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    resources = {
+        "One": {"Type": "AWS::SNS::Topic"},
+        "Other": {"Type": "AWS::SNS::Topic"},
+        "Policy": {
+            "Type": "AWS::SNS::TopicPolicy",
+            "Properties": {"Topics": topics, "PolicyDocument": policy},
+        },
+    }
+
+    if not plugged:
+        create_stack(client, "topics", resources, {})
+        return
+
+    with pytest.raises(WaiterError):
+        create_stack(client, "topics", resources, {})
+    events = client("cloudformation").describe_stack_events(StackName="topics")["StackEvents"]
+    assert any(
+        "must apply to a single resource" in event.get("ResourceStatusReason", "")
+        for event in events
+    )
+
+
 def is_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

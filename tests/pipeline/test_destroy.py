@@ -1,5 +1,7 @@
 """`make destroy`, on a stack with a file in its archive."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from botocore.exceptions import ClientError
 from local import deploy
 from local.cloud import ACCESS_KEY, REGION, SECRET_KEY, LaptopCloud
 from tests.deployed_pipeline import WEEK, Pipeline
-from tools import destroy
+from tools import destroy, stacks
 
 pytestmark = pytest.mark.long
 
@@ -20,6 +22,7 @@ def account(cloud: LaptopCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    monkeypatch.setitem(stacks.PATIENCE, "Delay", 1)
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +57,68 @@ def test_stack_goes_and_data_stay(
     assert execution["status"] == "SUCCEEDED"
     monkeypatch.setattr("builtins.input", lambda _prompt: "redshift-pipeline-dev")
 
-    assert destroy.main(["--env", "dev"]) == 0
+    assert destroy.main(["--env", "dev", "--snapshot-days", "7"]) == 0
     told = capsys.readouterr().out
     archive = pipeline.stack.outputs["ArchiveBucketName"]
     assert f"s3://{archive}: 1 object versions, 0.000 GB, 0.00 USD a month" in told
     assert f"aws s3api delete-bucket --bucket {pipeline.stack.outputs['RawBucketName']}" in told
     assert "decrypts all of this, 1.00 USD a month" in told
     assert "namespace redshift-pipeline-dev: ledger and aggregates, 0.024 USD a GB" in told
+    assert "the same as it is now, for 7 days, also when the namespace is removed" in told
     assert len(pipeline.keys("Archive")) == 1
+    [name] = re.findall(r"snapshot (redshift-pipeline-dev-[0-9]+):", told)
+    serverless = pipeline.stack.cloud.client("redshift-serverless")
+    snapshot = serverless.get_snapshot(snapshotName=name)["snapshot"]
+    assert (snapshot["status"], snapshot["snapshotRetentionPeriod"]) == ("AVAILABLE", 7)
     with pytest.raises(ClientError, match="does not exist"):
         pipeline.stack.cloud.client("cloudformation").describe_stacks(
             StackName="redshift-pipeline-dev"
         )
+
+
+def test_ledger_and_aggregates_are_there_for_the_next_workgroup(cloud: LaptopCloud) -> None:
+    serverless = cloud.client("redshift-serverless")
+    workgroup = {
+        "Type": "AWS::RedshiftServerless::Workgroup",
+        "Properties": {"WorkgroupName": "next", "NamespaceName": "redshift-pipeline-dev"},
+    }
+    formation = cloud.client("cloudformation")
+    formation.create_stack(
+        StackName="next", TemplateBody=json.dumps({"Resources": {"Workgroup": workgroup}})
+    )
+    formation.get_waiter("stack_create_complete").wait(
+        StackName="next", WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+
+    with cloud.warehouse("next").owner_connect() as connection:
+        files = connection.execute("select count(*) from etl.loaded_files").fetchone()
+        flights = connection.execute(
+            "select sum(flights) from mart.daily_route_performance"
+        ).fetchone()
+    assert files == (1,)
+    assert flights is not None
+    assert flights[0] > 0
+
+    formation.delete_stack(StackName="next")
+    formation.get_waiter("stack_delete_complete").wait(
+        StackName="next", WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+    serverless.delete_namespace(namespaceName="redshift-pipeline-dev")
+    assert "redshift-pipeline-dev" not in [
+        item["namespaceName"] for item in serverless.list_namespaces()["namespaces"]
+    ]
+
+
+def test_nothing_is_deleted_where_no_snapshot_can_be_taken(
+    cloud: LaptopCloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = {
+        "StackName": "redshift-pipeline-dev",
+        "StackId": "none",
+        "resources": {"WarehouseWorkgroup": "gone", "WarehouseNamespace": "gone"},
+    }
+    monkeypatch.setattr(destroy, "found", lambda _name: stack)
+    monkeypatch.setattr(destroy, "delete", lambda _stack: pytest.fail("deleted"))
+
+    assert destroy.main(["--env", "dev", "--yes"]) == 1
+    assert "No snapshot of gone, so nothing was deleted" in capsys.readouterr().err
