@@ -176,6 +176,27 @@ begin
 end;
 $$;
 
+-- A user who is no administrator sees its own transactions alone.
+create view redshift.svv_transactions as
+select
+    sessions.usename::text as txn_owner,
+    sessions.datname::text as txn_db,
+    sessions.backend_xid::text::bigint as xid,
+    locks.pid,
+    sessions.xact_start at time zone 'UTC' as txn_start,
+    locks.mode::text as lock_mode,
+    locks.locktype::text as lockable_object_type,
+    locks.relation::integer,
+    locks.granted
+from pg_catalog.pg_locks as locks
+join pg_catalog.pg_stat_activity as sessions on sessions.pid = locks.pid
+where
+    locks.locktype in ('relation', 'transactionid')
+    and (
+        sessions.usename = current_user
+        or (select rolsuper from pg_catalog.pg_roles where rolname = current_user)
+    );
+
 grant select on all tables in schema redshift to public;
 
 -- ---- time ------------------------------------------------------------------------------------

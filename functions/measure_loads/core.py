@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 LOADED_STATUS = "loaded"
-SPLIT_STATUS = "split"
+# What loads amount to that have loaded nothing themselves, by their output's status.
+HANDED_ON = {"split": "LoadsSplit", "requeued": "LoadsRequeued"}
 # How the load machine names the classes of failure, and how they are counted.
 FAILURES = {
     "DataError": "FilesRefused",
@@ -54,8 +55,7 @@ def _metrics(
     load: Mapping[str, Any], result: Mapping[str, Any], execution: Mapping[str, Any]
 ) -> Iterator[Metric]:
     if result.get("status") != LOADED_STATUS:
-        is_split = result.get("status") == SPLIT_STATUS
-        yield Metric("LoadsSplit" if is_split else "LoadsRepeated", "Count", 1)
+        yield Metric(HANDED_ON.get(result.get("status"), "LoadsRepeated"), "Count", 1)
         return
     started, ended = execution["startDate"], execution["stopDate"]
     yield Metric("FilesLoaded", "Count", result["files_loaded"])

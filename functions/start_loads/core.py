@@ -24,8 +24,8 @@ MAX_SLUG_LENGTH = 40
 MAX_STAGED_SUFFIXES = 2
 
 DUPLICATE_STATUSES = frozenset({"RUNNING", "SUCCEEDED", "PENDING_REDRIVE"})
-# The output's status of an execution that has handed its files on, in halves.
-SPLIT_STATUS = "split"
+# The output's status of an execution that has handed its files on: in halves, or as they were.
+HANDED_ON_STATUSES = frozenset({"split", "requeued"})
 # What a bucket whose versioning is suspended calls every new version.
 UNVERSIONED = "null"
 ARCHIVE_FOLDER = "archive"
@@ -357,15 +357,15 @@ def plan_loads(uploads: Iterable[UploadedFile]) -> list[Load]:
 def is_duplicate(status: str, output: str) -> bool:
     """Whether an execution in this status makes another one for the same batch needless.
 
-    `output` is the execution's, JSON, or "". One that was split has handed its files on: should
-    they still be there, nothing else would load them.
+    `output` is the execution's, JSON, or "". One that has handed its files on loads none of them:
+    should they still be there, nothing else would.
     """
-    return status in DUPLICATE_STATUSES and not _is_split(output)
+    return status in DUPLICATE_STATUSES and not _is_handed_on(output)
 
 
-def _is_split(output: str) -> bool:
+def _is_handed_on(output: str) -> bool:
     document = json.loads(output or "{}")
-    return isinstance(document, Mapping) and document.get("status") == SPLIT_STATUS
+    return isinstance(document, Mapping) and document.get("status") in HANDED_ON_STATUSES
 
 
 def _uploaded_file(**fields: Any) -> UploadedFile:

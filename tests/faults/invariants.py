@@ -430,7 +430,7 @@ class _Mails(_Check):
         return any(
             other.load_id != run.load_id
             and other.status == "SUCCEEDED"
-            and not other.is_split
+            and not other.handed_on
             and other.stopped_at is not None
             and other.stopped_at < run.started_at
             for other in self.runs[file_id]

@@ -38,13 +38,16 @@ class Scenario(StrEnum):
     BAD = "a bad file"
     MIXED = "a good and a bad file"
     REFUSED = "a bad file that was refused before"
-    SLOW = "a good file, whose load outlives its deadline"
+    SLOW = "a good file, whose load waits for its turn beyond its deadline"
     ABANDONED = "a good file, whose load is aborted while its statement runs"
 
 
 USUAL = {"load": Scenario.GOOD, "abandoned_load": Scenario.ABANDONED}
 SCENARIOS = {
-    ("load", "CancelLoad"): Scenario.SLOW,
+    **{
+        ("load", state): Scenario.SLOW
+        for state in ("AskForTurn", "DescribeTurn", "FetchTurn", "CancelLoad", "RequeueLoad")
+    },
     ("load", "SplitLoad"): Scenario.MIXED,
     ("load", "CopyToQuarantine"): Scenario.BAD,
     ("load", "FindReason"): Scenario.REFUSED,
@@ -295,7 +298,8 @@ class Matrix:
         run_id, load_id = self._runs[cell], self._loads[cell].load_id
         names = [execution.name for execution in executions if execution.load_id == load_id]
         later = names[names.index(run_id) + 1 :]
-        ways = ["a rerun" if name in self._operation.reruns else "a sweep" for name in later]
+        by_itself = "its own message" if self._first[cell] == "requeued" else "a sweep"
+        ways = ["a rerun" if name in self._operation.reruns else by_itself for name in later]
         if not ways and run_id in self._traces:
             ways = ["a sweep, of its traces"]
         return ", ".join(dict.fromkeys(ways))
@@ -317,4 +321,4 @@ def _files(cell: Cell, number: int) -> list[tuple[str, bytes]]:
 def _told(run: Execution) -> str:
     if run.status == "FAILED":
         return f"failed, {run.error}"
-    return "split" if run.is_split else run.status.lower()
+    return run.handed_on or run.status.lower()

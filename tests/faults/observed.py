@@ -40,8 +40,10 @@ class Execution:
         return frozenset(file["file_id"] for file in json.loads(self.input).get("files", []))
 
     @property
-    def is_split(self) -> bool:
-        return bool(json.loads(self.output or "{}").get("status") == "split")
+    def handed_on(self) -> str:
+        """How it has passed its files on: `split` or `requeued`; "" if it has not."""
+        status = str(json.loads(self.output or "{}").get("status", ""))
+        return status if status in ("split", "requeued") else ""
 
 
 @dataclass(frozen=True)

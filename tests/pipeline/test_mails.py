@@ -119,7 +119,7 @@ def test_support_mail_of_an_aborted_load(pipeline: Pipeline) -> None:
 
 def test_support_mail_of_a_load_that_took_too_long(pipeline: Pipeline) -> None:
     with pipeline.connect() as connection, short_deadline(pipeline.stack):
-        connection.execute("lock table etl.flights_lock")
+        connection.execute("lock table mart.daily_route_performance_by_file")
         pipeline.upload("raw/flights/day.csv", DAY)
         mail = pipeline.next_mail("Support")
 

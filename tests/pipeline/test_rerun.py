@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from tests.deployed_pipeline import WEEK, Pipeline
+from tests.faults.inject import Fault, Injector, Kind
+from tests.operating import short_deadline
 
 COUNT = "select sum(flights) from mart.daily_route_performance"
 FLIGHTS = WEEK[0].read_bytes().count(b"\n") - 1
@@ -183,17 +185,9 @@ def test_older_version_that_comes_late_is_superseded(pipeline: Pipeline) -> None
 
 
 def test_load_that_outlives_its_deadline_is_cancelled(pipeline: Pipeline) -> None:
-    machine = {"stateMachineArn": pipeline.stack.outputs["LoadStateMachineArn"]}
-    definition = pipeline.stack.step_functions.describe_state_machine(**machine)["definition"]
-    shorter = definition.replace("60 * 60000", "0.02 * 60000")
-    assert shorter != definition
-    pipeline.stack.step_functions.update_state_machine(**machine, definition=shorter)
-    try:
-        with pipeline.connect() as connection:
-            connection.execute("lock table etl.flights_lock")
-            execution = pipeline.load(("raw/flights/day.csv", WEEK[0]))
-    finally:
-        pipeline.stack.step_functions.update_state_machine(**machine, definition=definition)
+    with pipeline.connect() as connection, short_deadline(pipeline.stack):
+        connection.execute("lock table mart.daily_route_performance_by_file")
+        execution = pipeline.load(("raw/flights/day.csv", WEEK[0]))
 
     assert (execution["status"], execution["error"]) == ("FAILED", "OperatorError")
     assert execution["cause"].startswith("CancelLoad: LoadTimedOut: ")
@@ -202,6 +196,34 @@ def test_load_that_outlives_its_deadline_is_cancelled(pipeline: Pipeline) -> Non
     assert pipeline.keys("Raw", "raw/") == ["raw/flights/day.csv"]
     running = pipeline.query("select count(*) from pg_stat_activity where query like 'call etl.%'")
     assert running == [(0,)]
+
+
+def test_load_that_waits_for_its_turn_is_tried_again_and_mails_nobody(pipeline: Pipeline) -> None:
+    with pipeline.connect() as connection:
+        connection.execute("lock table etl.flights_lock")
+        with short_deadline(pipeline.stack):
+            waited = pipeline.load(("raw/flights/day.csv", WEEK[0]))
+            wait_until_running(pipeline)
+    [second] = pipeline.next_loads()
+
+    assert (waited["status"], json.loads(waited["output"])) == ("SUCCEEDED", {"status": "requeued"})
+    assert (second["name"], second["status"]) == (f"{waited['name']}-2", "SUCCEEDED")
+    assert second["input"] == waited["input"]
+    assert pipeline.mails("Support") == []
+    assert len(pipeline.mails("Business")) == 1
+    assert pipeline.query(COUNT) == [(FLIGHTS,)]
+    assert pipeline.keys("Raw", "raw/") == []
+
+
+def test_load_of_which_nobody_knows_whether_it_waits_is_told_of(pipeline: Pipeline) -> None:
+    with pipeline.connect() as connection, short_deadline(pipeline.stack):
+        connection.execute("lock table etl.flights_lock")
+        with Injector(pipeline.stack.cloud).active() as injector:
+            injector.add(Fault("load", "AskForTurn", Kind.DENIED, runs="flights-"))
+            execution = pipeline.load(("raw/flights/day.csv", WEEK[0]))
+
+    assert execution["cause"].startswith("CancelLoad: LoadTimedOut: ")
+    assert len(pipeline.mails("Support")) == 1
 
 
 @pytest.fixture(autouse=True)

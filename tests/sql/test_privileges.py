@@ -104,6 +104,7 @@ FOR_ANALYSTS = {
 NOT_FOR_ANALYSTS = [
     *(statement for statement in NOT_FOR_LOADING if statement not in FOR_ANALYSTS),
     LOAD.format("flights"),
+    "call etl.has_turn(1, 'flights', '')",
 ]
 
 
@@ -164,7 +165,7 @@ def test_loader_has_no_table_no_schema_and_no_procedure_but_its_own(flights: Loa
 
     assert tables == []
     assert schemas == [("etl", False), ("public", False)]
-    assert procedures == [("load_flights",), ("load_readings",)]
+    assert procedures == [("has_turn",), ("load_flights",), ("load_readings",)]
 
 
 def test_load_procedures_are_not_everybodys(flights: Loading, analyst: str) -> None:

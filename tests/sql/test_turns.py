@@ -138,3 +138,36 @@ def test_loads_of_different_datasets_overlap(readings: Loading, flights: Loading
 
     [(one_started, one_finished)], [(two_started, two_finished)] = map(spans, both)
     assert max(one_started, two_started) < min(one_finished, two_finished)
+
+
+def test_session_has_its_turn_waits_for_it_or_neither(loading: Loading) -> None:
+    first, second = loading.version(1, name="1.csv"), loading.version(2, name="2.csv")
+    with two_sessions(loading, IsolationLevel.READ_COMMITTED) as (one, two):
+        assert turn(loading, one) == "unknown"
+        loading.load_in(one, first)
+        with ThreadPoolExecutor(1) as executor:
+            future = executor.submit(loading.load_in, two, second)
+            wait_until(lambda: waiting(loading) == 1, unless=future.done)
+            turns = (turn(loading, one), turn(loading, two))
+            one.commit()
+            future.result(WAIT_SECONDS)
+        assert turn(loading, two) == "has"
+
+    assert turns == ("has", "waits")
+
+
+def test_turn_of_another_dataset_is_none(readings: Loading, flights: Loading) -> None:
+    with two_sessions(flights, IsolationLevel.READ_COMMITTED) as (one, _):
+        flights.load_in(one, flights.version(1))
+
+        assert turn(readings, one) == "unknown"
+
+
+def turn(loading: Loading, session: Connection) -> str:
+    """What the loader is told of a session of its own."""
+    with loading.session("LoaderSecretArn") as asking:
+        answer = asking.execute(
+            "call etl.has_turn(%s, %s, '')", (session.info.backend_pid, loading.dataset.name)
+        ).fetchone()
+    assert answer is not None
+    return str(answer[0])

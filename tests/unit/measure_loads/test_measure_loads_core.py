@@ -65,7 +65,12 @@ def test_load_without_a_row_has_no_share_of_rejected_ones() -> None:
 
 @pytest.mark.parametrize(
     ("status", "name"),
-    [("split", "LoadsSplit"), ("refused before", "LoadsRepeated"), ("reverted", "LoadsRepeated")],
+    [
+        ("split", "LoadsSplit"),
+        ("requeued", "LoadsRequeued"),
+        ("refused before", "LoadsRepeated"),
+        ("reverted", "LoadsRepeated"),
+    ],
 )
 def test_load_that_brought_nothing_is_counted(status: str, name: str) -> None:
     measurement = core.measure(execution(output={"status": status}))
