@@ -58,6 +58,14 @@ def test_function_has_one_stem(logical_id: str) -> None:
     assert properties["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == stem
 
 
+@pytest.mark.parametrize("logical_id", FUNCTIONS)
+def test_function_runs_on_the_chosen_processor(logical_id: str) -> None:
+    properties = TEMPLATE["Globals"]["Function"] | RESOURCES[logical_id]["Properties"]
+
+    assert properties["Architectures"] == [{"Ref": "Architecture"}]
+    assert TEMPLATE["Parameters"]["Architecture"]["AllowedValues"] == ["arm64", "x86_64"]
+
+
 @pytest.mark.parametrize("logical_id", MACHINES)
 def test_state_machine_has_one_stem(logical_id: str) -> None:
     stem = stem_of(logical_id, "StateMachine")
