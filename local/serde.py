@@ -27,6 +27,9 @@ _UNREAD_EXTENSIONS = frozenset(
     {".7z", ".br", ".deflate", ".lz4", ".lzo", ".snappy", ".xz", ".z", ".zip", ".zst", ".zstd"}
 )
 
+# As COPY words it; how Spectrum does is not documented.
+INFLATE_ERROR = "failed to inflate"
+
 
 class FormatError(ValueError):
     """A file, or a table, that cannot be read. The text says why, without the file's name."""
@@ -83,7 +86,7 @@ def _members(
             if member.eof:
                 member = None
     if member is not None:
-        raise FormatError("unexpected end of file")
+        raise FormatError(f"{INFLATE_ERROR}: unexpected end of file")
 
 
 def _inflated(member: "_Gunzip | bz2.BZ2Decompressor", data: bytes) -> Iterator[bytes]:
@@ -93,7 +96,7 @@ def _inflated(member: "_Gunzip | bz2.BZ2Decompressor", data: bytes) -> Iterator[
             yield member.decompress(b"", BLOCK_BYTES)
     except (zlib.error, OSError) as error:
         # zlib: "Error -3 while decompressing data: incorrect data check".
-        raise FormatError(str(error).rpartition(": ")[2]) from error
+        raise FormatError(f"{INFLATE_ERROR}: {str(error).rpartition(': ')[2]}") from error
 
 
 def line_blocks(chunks: Iterable[bytes], skip: int = 0) -> Iterator[bytes]:
