@@ -55,7 +55,7 @@ def _metrics(
     load: Mapping[str, Any], result: Mapping[str, Any], execution: Mapping[str, Any]
 ) -> Iterator[Metric]:
     if result.get("status") != LOADED_STATUS:
-        yield Metric(HANDED_ON.get(result.get("status"), "LoadsRepeated"), "Count", 1)
+        yield Metric(HANDED_ON.get(result.get("status", ""), "LoadsRepeated"), "Count", 1)
         return
     started, ended = execution["startDate"], execution["stopDate"]
     yield Metric("FilesLoaded", "Count", result["files_loaded"])
