@@ -162,6 +162,7 @@ class LaptopCloud:
         # MiniStack reads its settings when it is imported, so not before they are set.
         from local import ministack_plugs, permissions, secret_rotation
         from local.data_api import DataApi
+        from local.redshift_clusters import RedshiftApi
         from local.redshift_serverless import RedshiftServerlessApi
         from local.spectrum import ScanServer
 
@@ -177,6 +178,7 @@ class LaptopCloud:
         ministack_plugs.serve_data_api(data_api.handle, self._redshift.arn)
         ministack_plugs.provision_redshift(self._redshift)
         ministack_plugs.serve_redshift_serverless(RedshiftServerlessApi(self._redshift).handle)
+        ministack_plugs.serve_redshift(RedshiftApi(self._redshift).handle)
         ministack_plugs.refuse_as_aws_does()
         ministack_plugs.provision_composite_alarms(self.endpoint_url, REGION)
         ministack_plugs.answer_secret_arns()

@@ -190,8 +190,8 @@ class Statement(Query):
         }
 
 
-def read_secret(arn: str, headers: Headers) -> tuple[str, str]:
-    """Return the user and password of a MiniStack secret that the request's caller may read.
+def read_secret(arn: str, headers: Headers) -> Fields:
+    """Return what a MiniStack secret holds that the request's caller may read.
 
     Raises ApiError.
     """
@@ -213,8 +213,8 @@ def read_secret(arn: str, headers: Headers) -> tuple[str, str]:
             )
     try:
         secret = json.loads(secretsmanager.resolve_secret_string(arn) or "{}")
-        return str(secret["username"]), str(secret["password"])
-    except (ValueError, KeyError) as error:
+        return {**secret, "username": secret["username"], "password": secret["password"]}
+    except (ValueError, KeyError, TypeError) as error:
         raise ValidationError(f"{arn} holds no JSON with username and password.") from error
 
 
@@ -233,14 +233,14 @@ class DataApi:
     They are found by what a request may call them: the name or the ARN of a workgroup, the
     identifier of a cluster.
 
-    `secret` returns the user and the password that a secret's ARN stands for, given the request's
-    headers, or raises ApiError; `caller` returns the ARN of who sent the request.
+    `secret` returns what a secret holds, a user and a password at least, given its ARN and the
+    request's headers, or raises ApiError; `caller` returns the ARN of who sent the request.
     """
 
     def __init__(
         self,
         warehouses: Mapping[str, Warehouse],
-        secret: Callable[[str, Headers], tuple[str, str]] = read_secret,
+        secret: Callable[[str, Headers], Fields] = read_secret,
         caller: Callable[[Headers], str] = read_caller,
     ) -> None:
         self._warehouses = warehouses
@@ -280,7 +280,9 @@ class DataApi:
     def _execute(self, request: Fields, headers: Headers) -> Fields:
         warehouse = self._warehouse(request)
         _check_statement(request)
-        credentials = self._read_secret(request["SecretArn"], headers)
+        secret = self._read_secret(request["SecretArn"], headers)
+        _check_cluster(request, secret)
+        credentials = str(secret["username"]), str(secret["password"])
         token = request.get("ClientToken", "")
         with self._lock:
             statement = self._repeated(token)
@@ -440,6 +442,13 @@ def _target(request: Fields) -> Fields:
     if len(named) != 1:
         raise ValidationError("Give either WorkgroupName or ClusterIdentifier.")
     return named
+
+
+def _check_cluster(request: Fields, secret: Fields) -> None:
+    """Source: Amazon Redshift Data API, ExecuteStatement: the secret's identifier has to match."""
+    given, held = request.get("ClusterIdentifier"), secret.get("dbClusterIdentifier")
+    if given and held and given != held:
+        raise ValidationError(f"The secret is for the cluster {held}, not for {given}.")
 
 
 def _check_statement(request: Fields) -> None:

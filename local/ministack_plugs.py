@@ -76,6 +76,18 @@ def serve_redshift_serverless(handler: Handler) -> None:
     iam_actions.SERVICE_TO_IAM_NAMESPACE["redshift-serverless"] = "redshift-serverless"
 
 
+def serve_redshift(handler: Handler) -> None:
+    """Add the API of Redshift's clusters, which asks IAM for `redshift:<action>`."""
+    app.SERVICE_HANDLERS["redshift"] = handler
+    is_aws_service = router._is_aws_service_name
+
+    def is_aws_service_name(name: str) -> bool:
+        return name == "redshift" or bool(is_aws_service(name))
+
+    router._is_aws_service_name = is_aws_service_name
+    iam_actions.SERVICE_TO_IAM_NAMESPACE["redshift"] = "redshift"
+
+
 def provision_redshift(redshift: Redshift) -> None:
     """Add AWS::RedshiftServerless::Namespace and ::Workgroup, and AWS::Redshift::Cluster."""
     types = {

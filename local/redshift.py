@@ -11,6 +11,13 @@ from local.warehouse import Warehouse
 Properties = dict[str, Any]
 Provisioned = tuple[str, dict[str, Any]]
 
+# AWS's handler puts what has changed of these into one UpdateWorkgroup, which takes one of them.
+# Source: UpdateHandler of AWS::RedshiftServerless::Workgroup; terraform-provider-aws, issue 28108.
+WORKGROUP_SETTINGS = (
+    *("BaseCapacity", "MaxCapacity", "EnhancedVpcRouting", "ConfigParameters"),
+    *("PubliclyAccessible", "SubnetIds", "SecurityGroupIds", "Port"),
+)
+
 
 class NotPossible(ValueError):
     """What the service refuses; `code` is the exception's name in its model."""
@@ -137,8 +144,10 @@ class Redshift:
     def update_namespace(
         self, name: str, _old: Properties, new: Properties, _stack: str
     ) -> Provisioned:
+        """A changed `DbName` is passed over: so does AWS's handler, since no API renames one."""
         _refuse_rename(name, new["NamespaceName"])
-        self.namespaces[name].properties = new
+        namespace = self.namespaces[name]
+        namespace.properties = {**new, "DbName": namespace.database}
         return name, self.namespaces[name].attributes()
 
     def delete_namespace(self, name: str, properties: Properties) -> None:
@@ -166,9 +175,13 @@ class Redshift:
         return name, workgroup.attributes()
 
     def update_workgroup(
-        self, name: str, _old: Properties, new: Properties, _stack: str
+        self, name: str, old: Properties, new: Properties, _stack: str
     ) -> Provisioned:
         _refuse_rename(name, new["WorkgroupName"])
+        if sum(old.get(setting) != new.get(setting) for setting in WORKGROUP_SETTINGS) > 1:
+            raise ValueError(
+                f"Can't update multiple configurations at the same time for workgroup {name}."
+            )
         self.workgroups[name].properties = new
         return name, self.workgroups[name].attributes()
 

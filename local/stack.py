@@ -40,10 +40,14 @@ class Stack:
         """The stack's running warehouse."""
         return self.cloud.warehouse(self.outputs["WorkgroupName"])
 
+    def secret(self, name: str) -> dict[str, Any]:
+        """What the secret holds whose ARN is the output of that name."""
+        answer = self.secrets.get_secret_value(SecretId=self.outputs[name])
+        return dict(json.loads(answer["SecretString"]))
+
     def credentials(self, secret: str) -> tuple[str, str]:
         """User and password in the secret whose ARN is the output of that name."""
-        answer = self.secrets.get_secret_value(SecretId=self.outputs[secret])
-        values = json.loads(answer["SecretString"])
+        values = self.secret(secret)
         return values["username"], values["password"]
 
     def keys(self, bucket: str, prefix: str) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import redshift_connector
 from botocore.exceptions import ClientError
 
 from local.stack import Stack
@@ -183,6 +184,22 @@ class Pipeline:
 
     def connect(self, secret: str = "AdminSecretArn") -> "psycopg.Connection[tuple[Any, ...]]":
         return self.stack.warehouse.connect(*self.stack.credentials(secret))
+
+    def who_logs_in(self, secret: str) -> tuple[str, str]:
+        """The user and the database of a client that knows what the secret holds and no more."""
+        held = self.stack.secret(secret)
+        with redshift_connector.connect(
+            host=held["host"],
+            port=held["port"],
+            database=held["dbname"],
+            user=held["username"],
+            password=held["password"],
+            ssl=False,
+        ) as connection:
+            cursor = connection.cursor()
+            cursor.execute("select current_user, current_database()")
+            user, database = cursor.fetchone()
+        return str(user), str(database)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with self.connect() as connection:

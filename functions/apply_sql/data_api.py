@@ -15,7 +15,7 @@ POLL_GROWTH = 1.6
 # error is known to stay.
 WAKE_UP_DELAYS_SECONDS = (1, 2, 4, 8, 15, 15, 15)
 LASTING_ERROR_CODES = frozenset({"AccessDeniedException", "ExpiredTokenException"})
-LASTING_ERROR_TEXTS = ("authentication failed", "permission denied")
+LASTING_ERROR_TEXTS = ("authentication failed", "does not exist", "permission denied")
 
 Row = list[Any]
 

@@ -1,8 +1,9 @@
 """ApplySqlFunction: the custom resource that applies sql/ when the stack is deployed.
 
 Called by: CloudFormation, for the resource AppliedSql.
-Input:     a custom resource request; ResourceProperties.Substitutions = {GlueDatabase,
-           SpectrumRoleArn, Database}.
+Input:     a custom resource request; ResourceProperties = {Substitutions: {GlueDatabase,
+           SpectrumRoleArn, Database}, Secrets: ARNs of those that are to say where the warehouse
+           listens}.
 Output:    a PUT to the request's ResponseURL, whatever happens. Data: {"AppliedFiles": how
            many, "Isolation": the database's isolation level, and how to change it where loads
            suffer from it}. A failure names the file, the statement's number and Redshift's
@@ -26,7 +27,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from apply_sql import answer, core
+from apply_sql import answer, connection, core
 from apply_sql.data_api import DataApi, DeadlineError, StatementFailedError
 
 logger = Logger()
@@ -94,7 +95,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
 
 
 def physical_resource_id(request: Mapping[str, Any]) -> str:
-    """The one id that this resource keeps for life, so that no update looks like a new one."""
+    """The one id that this resource keeps for life, so that no update looks like a new one.
+
+    Not even one that changes the warehouse: CloudFormation would go on to delete the resource in
+    the old one, where nothing is to be deleted.
+    """
     if request.get("PhysicalResourceId"):
         return str(request["PhysicalResourceId"])
     return "{}/{}/sql".format(
@@ -108,6 +113,7 @@ def fulfil(request: Mapping[str, Any], context: LambdaContext) -> dict[str, str]
         case "Create" | "Update":
             api = data_api(context)
             applied = apply_folder(api, core.read_folder(SQL_FOLDER), lambda: values(request))
+            complete_secrets(request["ResourceProperties"].get("Secrets", []))
             return {"AppliedFiles": str(applied), "Isolation": isolation(api)}
         case "Delete":
             logger.info("warehouse left as it is")
@@ -211,6 +217,25 @@ def place(step: core.Step, number: int | None) -> str:
         return f"{step.path}, recording it as applied"
     before = 1 if step.condition else 0
     return f"{step.path}, statement {before + number} of {before + len(step.statements)}"
+
+
+def complete_secrets(arns: Sequence[str]) -> None:
+    """Have each secret say where the warehouse listens; one that says so already is left alone.
+
+    A password that is rotated at the same moment could be lost. That takes a warehouse that was
+    just changed: at first the rotations wait for this resource, and later nothing is written.
+    """
+    if not arns:
+        return
+    where = connection.find(client, os.environ["WAREHOUSE_PARAMETER"], os.environ["WAREHOUSE_NAME"])
+    where["dbname"] = os.environ["DATABASE_NAME"]
+    secrets = client("secretsmanager")
+    for arn in arns:
+        secret = secrets.get_secret_value(SecretId=arn)["SecretString"]
+        completed = connection.completed(secret, where)
+        if completed != secret:
+            secrets.put_secret_value(SecretId=arn, SecretString=completed)
+            logger.info("secret completed", secret=arn)
 
 
 def values(request: Mapping[str, Any]) -> dict[str, str]:

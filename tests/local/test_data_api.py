@@ -14,7 +14,11 @@ from local.data_api import ApiError, DataApi, numbered
 from local.spectrum import ScanServer
 from local.warehouse import Warehouse
 
-SECRETS = {"admin": ("etl_admin", "secret"), "wrong": ("etl_admin", "guess")}
+SECRETS = {
+    "admin": {"username": "etl_admin", "password": "secret"},
+    "wrong": {"username": "etl_admin", "password": "guess"},
+    "of cluster": {"username": "etl_admin", "password": "secret", "dbClusterIdentifier": "cluster"},
+}
 
 
 class Client:
@@ -69,7 +73,7 @@ def parameters(**values: str) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def secret(arn: str, _headers: Any) -> tuple[str, str]:
+def secret(arn: str, _headers: Any) -> dict[str, str]:
     if arn not in SECRETS:
         raise ApiError("AccessDeniedException", f"not authorized to read {arn}")
     return SECRETS[arn]
@@ -215,6 +219,17 @@ def test_credentials_are_the_secret_s(client: Client) -> None:
     described = client.run("select 1", SecretArn="wrong")
     assert described["Status"] == "FAILED"
     assert described["Error"] == 'FATAL: password authentication failed for user "etl_admin"'
+
+
+def test_a_secret_of_another_cluster_is_refused(warehouse: Warehouse) -> None:
+    api = DataApi({"cluster": warehouse, "other": warehouse}, secret, lambda _headers: "")
+    request = {"Sql": "select 1", "Database": "dev", "SecretArn": "of cluster"}
+    client = Client(api)
+
+    assert client.call("ExecuteStatement", ClusterIdentifier="cluster", **request)[0] == 200
+    status, answer = client.call("ExecuteStatement", ClusterIdentifier="other", **request)
+    assert (status, answer["__type"]) == (400, "ValidationException")
+    assert "for the cluster cluster" in answer["message"]
 
 
 def test_a_batch_is_one_transaction(client: Client) -> None:

@@ -28,7 +28,7 @@ def theirs(cloud: LaptopCloud) -> dict[str, str]:
     return {item["OutputKey"]: item["OutputValue"] for item in stack["Outputs"]}
 
 
-@pytest.fixture(scope="module", params=["Workgroup", "Cluster"])
+@pytest.fixture(scope="module", params=["Cluster", "Workgroup"])
 def pipeline(
     request: pytest.FixtureRequest,
     cloud: LaptopCloud,
@@ -52,6 +52,17 @@ def test_file_is_loaded(pipeline: Pipeline) -> None:
     assert execution["status"] == "SUCCEEDED"
     assert pipeline.query(COUNT) == [(FLIGHTS,)]
     assert len(pipeline.mails("Business")) == 1
+
+
+def test_secret_of_the_loader_says_where_their_warehouse_listens(pipeline: Pipeline) -> None:
+    held = pipeline.stack.secret("LoaderSecretArn")
+    place = {"namespaceName": "theirs"}
+    if pipeline.stack.name == "in-their-cluster":
+        place = {"dbClusterIdentifier": "their-cluster"}
+
+    assert place.items() <= held.items()
+    assert pipeline.who_logs_in("LoaderSecretArn") == ("etl_loader", "sales")
+    assert set(pipeline.stack.secret("AdminSecretArn")) == {"username", "password"}
 
 
 def test_password_of_the_loader_rotates(pipeline: Pipeline) -> None:
@@ -120,3 +131,19 @@ def test_stack_has_no_warehouse_and_no_administrator_of_its_own(pipeline: Pipeli
 
     assert "LoaderSecret" in names
     assert not names & {"WarehouseNamespace", "WarehouseWorkgroup", "AdminSecret", "AdminRotation"}
+
+
+@pytest.mark.parametrize("pipeline", ["Cluster"], indirect=True)
+def test_stack_that_moves_to_another_warehouse_loads_there(
+    pipeline: Pipeline, theirs: dict[str, str], build_folder: Path
+) -> None:
+    parameters = {"ClusterArn": theirs["NextCluster"]}
+    stack = deploy.deploy(pipeline.stack.cloud, pipeline.stack.name, build_folder, parameters)
+    moved = Pipeline(stack)
+    moved.overlook()
+    execution = moved.load(("raw/flights/moved.csv", WEEK[2]))
+
+    assert execution["status"] == "SUCCEEDED"
+    assert stack.secret("LoaderSecretArn")["dbClusterIdentifier"] == "next-cluster"
+    assert moved.who_logs_in("LoaderSecretArn") == ("etl_loader", "sales")
+    assert len(moved.query("select file_id from etl.loaded_files")) == 1

@@ -24,6 +24,7 @@ def is_let_in(pipeline: Pipeline, user: str, password: str) -> bool:
 @pytest.mark.parametrize("secret", SECRETS)
 def test_new_password_lets_in_and_the_old_one_does_not(pipeline: Pipeline, secret: str) -> None:
     user, old = pipeline.stack.credentials(secret)
+    held = pipeline.stack.secret(secret)
     pipeline.rotate(secret)
     same_user, new = pipeline.stack.credentials(secret)
 
@@ -31,6 +32,8 @@ def test_new_password_lets_in_and_the_old_one_does_not(pipeline: Pipeline, secre
     assert len(new) == len(old)
     assert is_let_in(pipeline, user, new)
     assert not is_let_in(pipeline, user, old)
+    assert pipeline.stack.secret(secret) == {**held, "password": new}
+    assert pipeline.who_logs_in(secret) == (user, held["dbname"])
 
 
 def test_loads_go_on_after_both_rotations(pipeline: Pipeline) -> None:

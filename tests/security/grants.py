@@ -42,9 +42,18 @@ class Unused:
 
 
 def unused() -> list[Unused]:
+    return _exceptions("unused")
+
+
+def excused() -> list[Unused]:
+    """Those of which no call is recorded: unused ones, and ones of other stacks."""
+    return [*unused(), *_exceptions("elsewhere")]
+
+
+def _exceptions(section: str) -> list[Unused]:
     return [
         Unused(entry["sid"], tuple(entry["actions"]), entry["reason"])
-        for entry in EXCEPTIONS["unused"]
+        for entry in EXCEPTIONS[section]
     ]
 
 

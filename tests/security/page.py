@@ -14,10 +14,10 @@ from tests.security.grants import (
     RESOURCES,
     ROOT,
     Statement,
+    excused,
     listed,
     roles,
     statements,
-    unused,
 )
 
 PATH = ROOT / "docs" / "security.md"
@@ -76,7 +76,7 @@ def _rows(statement: Statement, callers: Callers) -> Iterator[str]:
 
 
 def _excuse(sid: str, action: str) -> str:
-    for exception in unused():
+    for exception in excused():
         if exception.covers(sid, action):
             return f"{NOT_RECORDED}{exception.reason}"
     return ""

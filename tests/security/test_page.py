@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.security.grants import EXCEPTIONS, Statement, roles, statements, unused
+from tests.security.grants import EXCEPTIONS, Statement, excused, roles, statements
 from tests.security.page import PATH, read_callers, written
 
 STATEMENTS = [statement for role in roles() for statement in statements(role)]
@@ -21,7 +21,7 @@ def test_page_says_of_each_grant_who_uses_it_or_why_nobody_was_seen() -> None:
     unsaid = [
         (role, sid, action)
         for (role, sid, action), names in callers.items()
-        if not names and not any(exception.covers(sid, action) for exception in unused())
+        if not names and not any(exception.covers(sid, action) for exception in excused())
     ]
 
     assert unsaid == []

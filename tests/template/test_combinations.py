@@ -200,10 +200,21 @@ def test_warehouse_is_called_by_what_the_data_api_knows(name: str, parameter: st
 
     assert machine["WarehouseParameter"] == parameter
     assert machine["WarehouseName"] == called(name)
+    # A custom resource is asked again when one of its properties changes, and only then.
+    assert resources["AppliedSql"]["Properties"]["Warehouse"] == called(name)
     for function in ("ApplySqlFunction", "RotateSecretFunction"):
         variables = resources[function]["Properties"]["Environment"]["Variables"]
         assert variables["WAREHOUSE_PARAMETER"] == parameter
         assert variables["WAREHOUSE_NAME"] == called(name)
+
+
+@pytest.mark.parametrize("name", list(WAREHOUSES))
+def test_secrets_of_the_stack_and_no_others_are_completed(name: str) -> None:
+    resources = deployed(WAREHOUSES[name])["Resources"]
+    secrets = [n for n, body in resources.items() if body["Type"] == "AWS::SecretsManager::Secret"]
+    completed = resources["AppliedSql"]["Properties"]["Secrets"]
+
+    assert sorted(secret["Ref"] for secret in completed) == sorted(secrets)
 
 
 def called(name: str) -> Any:

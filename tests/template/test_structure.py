@@ -175,6 +175,8 @@ def test_policy_statement_is_narrow(name: str, statement: dict[str, Any]) -> Non
         "redshift-data:GetStatementResult",
         "redshift-data:CancelStatement",
         "redshift-data:ListStatements",
+        "redshift-serverless:ListWorkgroups",
+        "redshift:DescribeClusters",
     }
 
     assert not [action for action in actions if "*" in action]

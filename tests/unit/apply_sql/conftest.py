@@ -142,11 +142,47 @@ class FakeDataApi:
 
 class FakeSecrets:
     def __init__(self) -> None:
-        self.text = json.dumps({"username": "etl_loader", "password": LOADER_PASSWORD})
+        self.texts = {
+            ADMIN_SECRET: json.dumps({"username": "etl_admin", "password": "secret"}),
+            LOADER_SECRET: json.dumps({"username": "etl_loader", "password": LOADER_PASSWORD}),
+        }
+        self.written: list[str] = []
 
     def get_secret_value(self, *, SecretId: str) -> dict[str, str]:
-        assert SecretId == LOADER_SECRET
-        return {"SecretString": self.text}
+        return {"SecretString": self.texts[SecretId]}
+
+    def put_secret_value(self, *, SecretId: str, SecretString: str) -> None:
+        self.written.append(SecretId)
+        self.texts[SecretId] = SecretString
+
+    def held(self, arn: str) -> dict[str, Any]:
+        return dict(json.loads(self.texts[arn]))
+
+
+class FakeServerless:
+    """Redshift Serverless, which lists workgroups one a page."""
+
+    def __init__(self) -> None:
+        self.workgroups = [workgroup("other", 5440), workgroup("redshift-pipeline", 5439)]
+
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "list_workgroups"
+        return SimpleNamespace(paginate=lambda: [{"workgroups": [w]} for w in self.workgroups])
+
+
+def workgroup(name: str, port: int) -> dict[str, Any]:
+    return {
+        "workgroupName": name,
+        "workgroupArn": f"arn:aws:redshift-serverless:us-east-1:123456789012:workgroup/{port}",
+        "namespaceName": f"{name}-namespace",
+        "endpoint": {"address": f"{name}.example.com", "port": port},
+    }
+
+
+class FakeRedshift:
+    def describe_clusters(self, *, ClusterIdentifier: str) -> dict[str, Any]:
+        endpoint = {"Address": f"{ClusterIdentifier}.example.com", "Port": 5441}
+        return {"Clusters": [{"ClusterIdentifier": ClusterIdentifier, "Endpoint": endpoint}]}
 
 
 class Inbox:
@@ -241,7 +277,12 @@ def invoke(
     secrets: FakeSecrets,
 ) -> Callable[..., dict[str, Any]]:
     """Sends the function a request from events/apply_sql, and gives the answer it PUT."""
-    clients = {"redshift-data": warehouse, "secretsmanager": secrets}
+    clients = {
+        "redshift": FakeRedshift(),
+        "redshift-data": warehouse,
+        "redshift-serverless": FakeServerless(),
+        "secretsmanager": secrets,
+    }
     monkeypatch.setattr(handler, "client", clients.__getitem__)
     monkeypatch.setenv("WAREHOUSE_PARAMETER", "WorkgroupName")
     monkeypatch.setenv("WAREHOUSE_NAME", "redshift-pipeline")

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+ADMIN_SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:admin"
+LOADER_SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:loader"
 LOADER_PASSWORD = "correct horse battery staple"
 VERSION_TABLE = """\
 create schema if not exists etl;
@@ -103,7 +105,9 @@ def test_each_deployment_sees_to_what_may_be_another_ones(
     write_sql(FILES | DEPLOYMENT)
     assert invoke("create")["Data"]["AppliedFiles"] == "5"
     users = warehouse.database.execute("select name, password from etl.users").fetchall()
-    secrets.text = json.dumps({"username": "etl_loader", "password": "of another stack"})
+    secrets.texts[LOADER_SECRET] = json.dumps(
+        {"username": "etl_loader", "password": "of another stack"}
+    )
     warehouse.requests.clear()
 
     answer = invoke("create")
@@ -312,6 +316,78 @@ def test_password_goes_into_no_statement_log_or_answer(
     assert LOADER_PASSWORD not in sent + log() + repr(inbox.bodies)
 
 
+def test_secrets_say_where_the_workgroup_listens(
+    invoke: Invoke, write_sql: WriteSql, secrets: Any
+) -> None:
+    write_sql(FILES)
+    invoke("create")
+
+    where = {
+        "engine": "redshift",
+        "host": "redshift-pipeline.example.com",
+        "port": 5439,
+        "dbname": "dev",
+        "namespaceName": "redshift-pipeline-namespace",
+    }
+    assert secrets.held(ADMIN_SECRET) == {"username": "etl_admin", "password": "secret", **where}
+    loader = {"username": "etl_loader", "password": LOADER_PASSWORD, **where}
+    assert secrets.held(LOADER_SECRET) == loader
+
+
+def test_workgroup_of_yours_is_found_by_its_arn(
+    invoke: Invoke, write_sql: WriteSql, secrets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sql(FILES)
+    arn = "arn:aws:redshift-serverless:us-east-1:123456789012:workgroup/5440"
+    monkeypatch.setenv("WAREHOUSE_NAME", arn)
+    invoke("create", ResourceProperties={"Secrets": [LOADER_SECRET]})
+
+    assert secrets.held(LOADER_SECRET)["host"] == "other.example.com"
+    assert secrets.written == [LOADER_SECRET]
+
+
+def test_unknown_workgroup_is_answered(
+    invoke: Invoke, write_sql: WriteSql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sql(FILES)
+    monkeypatch.setenv("WAREHOUSE_NAME", "gone")
+
+    reason = invoke("create")["Reason"]
+    assert reason.startswith("UnknownWarehouseError: there is no workgroup gone")
+
+
+def test_secret_forgets_the_warehouse_that_was_left(
+    invoke: Invoke, write_sql: WriteSql, secrets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sql(FILES)
+    invoke("create")
+    monkeypatch.setenv("WAREHOUSE_PARAMETER", "ClusterIdentifier")
+    monkeypatch.setenv("WAREHOUSE_NAME", "sales")
+
+    answer = invoke("update")
+    assert answer["PhysicalResourceId"] == "redshift-pipeline/dev/sql"
+    assert secrets.held(LOADER_SECRET) == {
+        "username": "etl_loader",
+        "password": LOADER_PASSWORD,
+        "engine": "redshift",
+        "host": "sales.example.com",
+        "port": 5441,
+        "dbname": "dev",
+        "dbClusterIdentifier": "sales",
+    }
+
+
+def test_secret_that_is_complete_is_not_written_again(
+    invoke: Invoke, write_sql: WriteSql, secrets: Any
+) -> None:
+    write_sql(FILES)
+    invoke("create")
+    secrets.written.clear()
+    invoke("update")
+
+    assert secrets.written == []
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -329,7 +405,7 @@ def test_secret_of_another_shape_fails_without_being_told(
     text: str,
 ) -> None:
     write_sql(FILES)
-    secrets.text = text
+    secrets.texts[LOADER_SECRET] = text
 
     answer = invoke("create")
 
@@ -402,6 +478,11 @@ def test_workgroup_that_wakes_up_is_waited_for(
             'FATAL: password authentication failed for user "etl_admin"',
             "authentication failed",
             id="password",
+        ),
+        pytest.param(
+            'FATAL: database "sales" does not exist',
+            'database "sales" does not exist',
+            id="database",
         ),
     ],
 )

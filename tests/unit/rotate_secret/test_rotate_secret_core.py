@@ -4,7 +4,7 @@ import string
 import pytest
 from rotate_secret import core
 
-SECRET = json.dumps({"username": "etl_loader", "password": "old", "note": "kept"})
+SECRET = json.dumps({"username": "etl_loader", "password": "old", "port": 5439, "note": "kept"})
 
 
 def test_event_is_a_step() -> None:
