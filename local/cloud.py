@@ -180,6 +180,8 @@ class LaptopCloud:
         ministack_plugs.serve_redshift_serverless(RedshiftServerlessApi(self._redshift).handle)
         ministack_plugs.serve_redshift(RedshiftApi(self._redshift).handle)
         ministack_plugs.refuse_as_aws_does()
+        ministack_plugs.cut_generated_names()
+        ministack_plugs.validate_change_sets()
         ministack_plugs.provision_composite_alarms(self.endpoint_url, REGION)
         ministack_plugs.answer_secret_arns()
         secret_rotation.install()

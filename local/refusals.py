@@ -6,6 +6,8 @@ MiniStack takes all of it. Each rule says where AWS's refusal is known from, and
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from local import names
+
 Properties = dict[str, Any]
 Rule = Callable[[Properties], Iterator[str]]
 
@@ -16,6 +18,8 @@ class Refused(ValueError):
 
 def check(kind: str, properties: Properties) -> None:
     """Hold the rules of a type of resources against its resolved properties. Raises Refused."""
+    for refusal in names.misnamed(kind, properties):
+        raise Refused(refusal)
     for rule in RULES.get(kind, ()):
         for refusal in rule(properties):
             raise Refused(refusal)

@@ -620,3 +620,27 @@ def test_messages_are_batched_within_the_window(client: Client, plugged: bool) -
 
     wait_for(lambda: sum(batches()) == 15, 20)
     assert (batches() == [15]) == plugged
+
+
+def test_made_up_names_are_cut_as_cloudformation_does(client: Client, plugged: bool) -> None:
+    stack, rule = "cut-" + "s" * 40, "R" * 40
+    pattern = {"source": ["test"]}
+    resources = {rule: {"Type": "AWS::Events::Rule", "Properties": {"EventPattern": pattern}}}
+    made = create_stack(client, stack, resources, {"Rule": {"Ref": rule}})["Rule"]
+
+    assert made.startswith(f"{stack[:25]}-{'R' * 25}-") == plugged
+    assert len(made) <= 64
+
+
+def test_change_set_with_a_bad_name_fails(client: Client, plugged: bool) -> None:
+    formation = client("cloudformation")
+    bucket = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "Upper"}}
+    formation.create_change_set(
+        StackName="bad-name",
+        ChangeSetName="c",
+        ChangeSetType="CREATE",
+        TemplateBody=json.dumps({"Resources": {"Bucket": bucket}}),
+    )
+    made = formation.describe_change_set(StackName="bad-name", ChangeSetName="c")
+
+    assert (made["Status"] == "FAILED") == plugged

@@ -176,6 +176,17 @@ def test_edited_schema_file_fails_the_deploy_by_name(
     assert deployment.applied() == before
 
 
+@pytest.mark.parametrize("stack", ["Second-Pipeline", "second-pipeline-with-a-longer-name"])
+def test_name_that_no_bucket_takes_is_refused_before_anything_is_made(
+    cloud: LaptopCloud, build_folder: Path, stack: str
+) -> None:
+    with pytest.raises(deploy.DeployError, match="PropertyValidation"):
+        deploy.deploy(cloud, stack, build_folder)
+
+    client = cloud.client("cloudformation")
+    assert not client.list_stack_resources(StackName=stack)["StackResourceSummaries"]
+
+
 def test_deleted_stack_leaves_files_and_takes_the_warehouse_down(deployment: Deployment) -> None:
     pipeline = deployment.pipeline
     pipeline.upload("kept.csv", b"kept")

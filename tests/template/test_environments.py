@@ -1,11 +1,15 @@
 """samconfig.toml: environments differ in what must differ, and in nothing else."""
 
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 
-SAMCONFIG = tomllib.loads((Path(__file__).parents[2] / "samconfig.toml").read_text())
+from tools import names
+
+ROOT = Path(__file__).parents[2]
+SAMCONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
 DEPLOY = {name: SAMCONFIG[name]["deploy"]["parameters"] for name in ("dev", "prod")}
 DIFFER = {"stack_name", "tags"}
 
@@ -22,3 +26,20 @@ def test_environment_deploys_as_the_default_does(environment: str) -> None:
     own = {key: value for key, value in DEPLOY[environment].items() if key not in DIFFER}
 
     assert own == SAMCONFIG["default"]["deploy"]["parameters"]
+
+
+@pytest.mark.parametrize("environment", ["default", *DEPLOY])
+def test_stack_has_a_name_that_its_resources_can_bear(environment: str) -> None:
+    parameters = SAMCONFIG[environment].get("global", SAMCONFIG[environment]["deploy"])[
+        "parameters"
+    ]
+
+    assert names.problem(parameters["stack_name"]) == ""
+
+
+@pytest.mark.parametrize("target", ["deploy", "changes"])
+def test_preflight_comes_before_the_build(target: str) -> None:
+    command = ["make", "--dry-run", target, "ENV=dev"]
+    plan = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert 0 < plan.index("tools.preflight --quick --env 'dev'") < plan.index("sam build")
