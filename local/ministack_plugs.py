@@ -540,7 +540,10 @@ def _with_denials(answer: bytes, denied: list[ElementTree.Element]) -> bytes:
 
 
 def hide_missing_objects() -> None:
-    """Call a missing object forbidden to whoever may not list its bucket, as S3 does."""
+    """Call a missing object forbidden to whoever may not list its bucket, as S3 does.
+
+    Of a missing version S3 says as much to whoever may not list versions.
+    """
     stock = app.SERVICE_HANDLERS["s3"]
 
     async def handle(
@@ -548,9 +551,12 @@ def hide_missing_objects() -> None:
     ) -> Answer:
         status, answer_headers, answer = await stock(method, path, headers, body, query)
         source = headers.get("x-amz-copy-source", "") if method == "PUT" else path
+        source, _, version = source.partition("?")
         bucket, _, key = unquote(source).lstrip("/").partition("/")
         is_missing = status == 404 and key and method in ("GET", "HEAD", "PUT")
-        if is_missing and not _may(headers, "s3:ListBucket", f"arn:aws:s3:::{bucket}"):
+        names_version = bool(version) or (method != "PUT" and "versionId" in query)
+        action = "s3:ListBucketVersions" if names_version else "s3:ListBucket"
+        if is_missing and not _may(headers, action, f"arn:aws:s3:::{bucket}"):
             status, answer_headers, answer = s3._error("AccessDenied", "Access Denied", 403)
             answer = b"" if method == "HEAD" else answer
         return status, answer_headers, answer

@@ -24,6 +24,8 @@ import botocore.handlers
 import botocore.session
 from botocore.model import ServiceModel
 
+from local.java_names import exception_class, pascal_case
+
 CREDENTIALS_LIFETIME_SECONDS = 3600
 CREDENTIALS_MARGIN_SECONDS = 600
 
@@ -352,19 +354,15 @@ def _machine_of(execution: str) -> str:
 def _client_error(prefix: str, error: botocore.exceptions.ClientError, model: Any) -> TaskError:
     """Name an error as the AWS SDK for Java, which Step Functions runs on, does.
 
-    Errors of the service's model have a class of their own. All others (S3's 412 and 403 are such)
+    Errors of the service's model have a class of their own. All others (S3's 412 and 503 are such)
     share the service's class and differ in their message and status alone.
     """
     response: dict[str, Any] = dict(error.response)
     code = response.get("Error", {}).get("Code", "")
-    names = {shape.error_code: shape.name for shape in model.error_shapes}
-    name = names.get(code) or next((name for name in names.values() if name == code), "")
-    if not name and code == "404" and "NoSuchKey" in names.values():
-        name = "NoSuchKey"  # HEAD has no body to tell it in
-    if not name:
-        name = f"{prefix.title() if prefix.isupper() else prefix}Exception"
-    if not name.endswith("Exception"):
-        name += "Exception"
+    shapes = {shape.error_code: shape.name for shape in model.error_shapes}
+    # A HEAD has no body to tell its error's code in.
+    shape = "NoSuchKey" if code == "404" and "NoSuchKey" in shapes else shapes.get(code)
+    name = exception_class(shape) if shape else f"{pascal_case(prefix)}Exception"
     metadata = response.get("ResponseMetadata", {})
     cause = (
         f"{response.get('Error', {}).get('Message', '')} "

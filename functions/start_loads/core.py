@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 MAX_FILES_PER_LOAD = 100
-# Redshift's VARCHAR holds 65,535 bytes; the rest is room for how JSON may be spelt there.
+# Redshift's VARCHAR holds 65,535 bytes. Entries are counted at their longest spelling: nobody knows
+# which one Step Functions takes.
 MAX_MANIFEST_BYTES = 60_000
 MAX_KEY_BYTES = 1_024
 MAX_ATTEMPTS = 99
@@ -39,6 +40,7 @@ COMPRESSION_SUFFIXES = frozenset(
 _OUTSIDE_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _PLAIN_SUFFIX = re.compile(r"[a-z0-9]{1,10}")
 _OUTSIDE_SLUG = re.compile(r"[^0-9A-Za-z_-]")
+_SHORT_ESCAPE = re.compile(r'\\(["\\bfnrt])')
 
 
 class MalformedEventError(ValueError):
@@ -383,7 +385,7 @@ def _chunks(files: list[UploadedFile]) -> Iterator[tuple[UploadedFile, ...]]:
     chunk_bytes = 0
     for file in (file for file in files if not file.stands_alone):
         # The entry and the comma or bracket before it; the closing bracket comes on top.
-        entry_bytes = len(_compact_json(file.manifest_entry()).encode()) + 1
+        entry_bytes = _longest_json(file.manifest_entry()) + 1
         is_full = len(chunk) == MAX_FILES_PER_LOAD
         if chunk and (is_full or chunk_bytes + entry_bytes + 1 > MAX_MANIFEST_BYTES):
             yield tuple(chunk)
@@ -396,6 +398,14 @@ def _chunks(files: list[UploadedFile]) -> Iterator[tuple[UploadedFile, ...]]:
 
 def _compact_json(document: object) -> str:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _longest_json(document: object) -> int:
+    """The length of a document as JSON that spells all but printable ASCII as `\\uXXXX`."""
+    text = json.dumps(document, separators=(",", ":"))
+    # A quote or backslash keeps its short escape; it is matched so that no half of it is.
+    text = _SHORT_ESCAPE.sub(lambda it: it[0] if it[1] in '"\\' else r"\u0000", text)
+    return len(text.replace("\x7f", r"\u007f"))
 
 
 def _sha256(text: str) -> str:

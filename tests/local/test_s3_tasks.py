@@ -13,7 +13,10 @@ from tests.local.test_plugs import run_task
 Task = Callable[..., dict[str, Any]]
 
 BUCKET = "s3-tasks"
-READ = ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject"]
+READ = [
+    *("s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"),
+    *("s3:ListBucket", "s3:ListBucketVersions"),
+]
 MISSING = "3HL4kqtJvjVBH40Nrjfkd"
 
 
@@ -81,6 +84,22 @@ def test_copy_of_a_version_that_is_gone_is_a_404(task: Task, s3: Any, way: str) 
 
     assert execution["error"] in ("S3.S3Exception", "S3.NoSuchKeyException")
     assert "Status Code: 404" in execution["cause"]
+
+
+def test_missing_version_is_forbidden_to_a_role_that_may_not_list_versions(
+    task: Task, s3: Any
+) -> None:
+    made = put(s3, "unlisted.csv")
+    s3.delete_object(Bucket=BUCKET, Key="unlisted.csv", VersionId=made["version"])
+    source = f"{BUCKET}/unlisted.csv?versionId={made['version']}"
+
+    execution = task(
+        "s3:copyObject",
+        {"Bucket": BUCKET, "Key": "copy", "CopySource": source},
+        [action for action in READ if action != "s3:ListBucketVersions"],
+    )
+
+    assert "Status Code: 403" in execution["cause"]
 
 
 def test_copy_whose_source_has_another_etag_is_a_412(task: Task, s3: Any) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cfnlint.api
+import jsonata
 import pytest
 import yaml
 
@@ -202,6 +203,15 @@ def test_every_class_but_a_divisible_batch_tells_support_or_is_tried_again() -> 
     assert states["LoadFailed"]["Type"] == "Fail"
 
 
+@pytest.mark.parametrize("name", [n for n, state in STATES.items() if state["Type"] == "Fail"])
+def test_no_fail_state_raises_a_name_that_the_language_reserves(name: str) -> None:
+    expression = STATES[name]["Error"].removeprefix("{%").removesuffix("%}")
+    bound = {"states": {"input": {"error": "States.Timeout"}}, "outcome": "TransientError"}
+
+    error = jsonata.Jsonata.jsonata(expression).evaluate(None, bound)
+    assert not error.startswith("States.")
+
+
 def test_only_sdk_integrations_do_the_work() -> None:
     resources = {task["Resource"] for task in TASKS.values()}
 
@@ -223,7 +233,7 @@ FUNCTIONS = set(
     """
     states contains count encodeUrlComponent exists floor formatNumber hash join length
     lowercase map merge millis min not now number parse power random replace round sort split
-    string substring substringAfter substringBefore toMillis
+    string substring substringAfter substringBefore toMillis type
     """.split()
 )
 
@@ -232,7 +242,8 @@ def read_variables(value: Any) -> set[str]:
     read: set[str] = set()
     for text in strings(value):
         local = set(re.findall(r"\$(\w+)\s*:=", text))
-        local |= set(re.findall(r"function\(\$(\w+)\)", text))
+        for parameters in re.findall(r"function\(([^)]*)\)", text):
+            local |= set(re.findall(r"\$(\w+)", parameters))
         read |= set(re.findall(r"\$([a-z]\w*)", text.replace("${", ""))) - local
     return read - FUNCTIONS
 

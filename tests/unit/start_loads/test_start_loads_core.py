@@ -14,8 +14,11 @@ KEY_OF_1024_BYTES = "raw/flights/" + "ä" * 504 + ".csv"
 
 
 def manifest_bytes(load: core.Load) -> int:
+    """The length of a load's manifest, all but printable ASCII spelt as \\uXXXX."""
     entries = [file.manifest_entry() for file in load.files]
-    return len(json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode())
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False)
+    units = [text.encode("utf-16-be")[at : at + 2] for at in range(0, 2 * len(text), 2)]
+    return sum(1 if b"\x00 " <= unit <= b"\x00~" else 6 for unit in units)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +193,31 @@ def test_the_manifest_may_fill_its_limit_to_the_byte(
     assert len(core.plan_loads(files)) == 1
     monkeypatch.setattr(core, "MAX_MANIFEST_BYTES", manifest_bytes(load) - 1)
     assert len(core.plan_loads(files)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "spelling"),
+    [
+        pytest.param("ä", r"\u00e4", id="two bytes"),
+        pytest.param("😀", r"\ud83d\ude00", id="a pair"),
+        pytest.param("\n", r"\u000a", id="a newline"),
+        pytest.param("\x7f", r"\u007f", id="delete"),
+        pytest.param('"', r"\"", id="a quote"),
+        pytest.param("\\n", r"\\n", id="a backslash"),
+    ],
+)
+def test_the_longest_spelling_of_a_key_counts(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch, name: str, spelling: str
+) -> None:
+    files = [upload(f"raw/flights/{day}.csv") for day in range(2)]
+    odd = [upload(f"raw/flights/{day}{name}.csv") for day in range(2)]
+    monkeypatch.setattr(
+        core, "MAX_MANIFEST_BYTES", manifest_bytes(core.Load("", tuple(files))) + 2 * len(spelling)
+    )
+
+    assert len(core.plan_loads(odd)) == 1
+    monkeypatch.setattr(core, "MAX_MANIFEST_BYTES", core.MAX_MANIFEST_BYTES - 1)
+    assert len(core.plan_loads(odd)) == 2
 
 
 @pytest.mark.parametrize(
