@@ -11,7 +11,7 @@ from dataclasses import dataclass
 class Grant:
     """One action on one resource, as a statement of a role's policy allows it.
 
-    The use of a key through each service is a grant of its own.
+    The use of a key through each service that the statement names is a grant of its own.
     """
 
     role: str

@@ -68,11 +68,12 @@ class AccessLog:
 
 
 def _granting(role: str, context: EvalContext, policies: Any) -> Iterator[Grant]:
-    via = context.service_context.get("kms:viaservice", "")
     for statement in (statement for policy in policies for statement in policy):
         if statement.effect == "Allow" and iam_evaluator._conditions_met(
             statement.conditions, context
         ):
+            asks_via = any("kms:ViaService" in keys for keys in statement.conditions.values())
+            via = context.service_context.get("kms:viaservice", "") if asks_via else ""
             for action in statement.actions:
                 for resource in statement.resources:
                     if iam_evaluator._action_matches(

@@ -85,7 +85,8 @@ def _excuse(sid: str, action: str) -> str:
 def _trust(role: str) -> str:
     [statement] = RESOURCES[role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     services = " and ".join(f"`{service}`" for service in listed(statement["Principal"]["Service"]))
-    return f"{services}, where {_conditions(statement['Condition'])}"
+    condition = statement.get("Condition")
+    return f"{services}, where {_conditions(condition)}" if condition else services
 
 
 def _outsiders() -> Iterator[str]:
@@ -100,7 +101,7 @@ def _outsiders() -> Iterator[str]:
             statement["Sid"],
             f"`{name(statement['Principal']['Service'])}`",
             ", ".join(f"`{action}`" for action in listed(statement["Action"])),
-            _conditions(statement["Condition"]),
+            _conditions(statement.get("Condition", {})),
         )
         yield f"| {' | '.join(cells)} |"
 
