@@ -27,7 +27,7 @@ PYTEST := PYTEST_DEBUG_TEMPROOT=build/tmp exec $(BIN)/python -m pytest \
 # The SAM CLI keeps its state in .venv instead of the home directory. The functions' own Makefiles,
 # which `sam build` runs, are no business of this one's settings.
 unexport MAKEFLAGS PYTHON
-ifeq ($(filter preflight deploy changes execute smoke destroy,$(MAKECMDGOALS)),)
+ifeq ($(filter preflight deploy changes execute smoke verify destroy,$(MAKECMDGOALS)),)
 unexport AWS_PROFILE
 export AWS_DEFAULT_REGION := us-east-1
 export AWS_EC2_METADATA_DISABLED := true
@@ -38,7 +38,7 @@ export __SAM_CLI_APP_DIR := $(abspath $(VENV)/sam-cli)
 .DELETE_ON_ERROR:
 .PHONY: help setup demo up dashboard test test-long faults security soak mutations \
 	check check-python check-types check-template check-sql check-security audit \
-	build has-env preflight preflight-quick deploy changes execute smoke destroy cost year lock clean
+	build has-env preflight preflight-quick deploy changes execute smoke verify destroy cost year lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; \
@@ -139,6 +139,9 @@ execute: has-env $(SET_UP) ## Carry out the changes that `make changes` showed: 
 
 smoke: has-env $(SET_UP) ## Send a day of flights through ENV, and see it loaded
 	@exec $(BIN)/python -m tools.smoke --env '$(ENV)'
+
+verify: has-env $(SET_UP) ## Try each assumption of docs/assumptions.md on ENV; say first what it costs, and ask
+	@exec $(BIN)/python -m tools.verify --env '$(ENV)' $(ARGS)
 
 destroy: has-env $(SET_UP) ## Delete the stack of ENV=dev or ENV=prod; say what is kept, and its cost
 	@exec $(BIN)/python -m tools.destroy --env '$(ENV)' $(ARGS)

@@ -8,7 +8,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "assumptions.md"
 COLUMNS = ["Id", "Assumption", "Standing", "Hedge", "Probe"]
 
 _BETWEEN_CELLS = re.compile(r"(?<!\\)\|")
-_PROBE = re.compile(r"`([a-z_]+\.[a-z_]+)`")
+_PROBE = re.compile(r"`([a-z_]+\.[a-z0-9_]+)`")
 
 
 class PageError(ValueError):
