@@ -64,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stays = run(bench, rows, answers)
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(page(bench, rows, answers))
-    print(f"\nSpent: {bench.budget.told()}.\n{REPORT} has it all, fit for an issue.")
+    print(f"\nSpent: {bench.budget.told()}.")
+    print(f"All of it, fit to be attached to an issue:\n{REPORT}")
     for what in stays:
         print(f"NOT removed: {what}", file=sys.stderr)
     is_whole = len(answers) == sum(1 for row in rows if row.probe)
