@@ -29,6 +29,7 @@ FREE_ADDRESSES = 3
 WORKGROUPS = 25
 # The roles of template.yaml; tests/unit/test_preflight.py counts them.
 ROLES = 8
+AFTER_DESTROY = "docs/runbook.md, After make destroy"
 CONFLICTS = {"403", "301", "400", "AccessDenied", "Forbidden", "PermanentRedirect"}
 
 
@@ -117,9 +118,8 @@ def buckets(deployment: Deployment) -> Result:
         "buckets",
         RED,
         f"{' and '.join(taken)} {'exists' if len(taken) == 1 else 'exist'} already: {whose}.",
-        "Kept from a stack that was deleted? Empty it (all versions) in the S3 console, then "
-        "delete it, or take another stack name.",
-        f"aws s3api delete-bucket --bucket {bucket}",
+        f"Take another stack name, or remove what is left: {AFTER_DESTROY}.",
+        f"aws s3api list-object-versions --bucket {bucket} --max-items 3",
     )
 
 
@@ -154,9 +154,8 @@ def warehouse_name(deployment: Deployment) -> Result:
         name,
         RED,
         f"There is a {' and a '.join(found)} {deployment.stack} already.",
-        "Kept from a stack that was deleted, with its ledger? Delete it, or deploy under another "
-        "name with that warehouse as WorkgroupArn.",
-        f"aws redshift-serverless delete-{kind} --{kind}-name {deployment.stack}",
+        f"Take another stack name, and go on with its ledger or remove it: {AFTER_DESTROY}.",
+        f"aws redshift-serverless get-{kind} --{kind}-name {deployment.stack}",
     )
 
 
@@ -259,8 +258,8 @@ def lake_formation(deployment: Deployment) -> Result:
         name,
         AMBER,
         f"It governs new {kinds}: IAM policies alone let nobody in.",
-        "After the deployment grant LoadRole and SpectrumRole the new database and its tables: "
-        "docs/first-day.md, Lake Formation.",
+        "After the deployment let IAM decide for the stack's own catalog: docs/first-day.md, Lake "
+        "Formation.",
     )
 
 

@@ -30,9 +30,10 @@ def test_target_of_the_readme_exists(target: str) -> None:
 
 
 @pytest.mark.parametrize("parameter", PARAMETERS)
-def test_readme_names_the_parameter_and_its_default(parameter: str) -> None:
+def test_parameter_is_documented_with_its_default(parameter: str) -> None:
+    page = (ROOT / "docs" / "parameters.md").read_text()
     [row] = [
-        line for line in README.splitlines() if line.startswith("|") and f"`{parameter}`" in line
+        line for line in page.splitlines() if line.startswith("|") and f"`{parameter}`" in line
     ]
 
     assert str(PARAMETERS[parameter]["Default"] or "none") in row

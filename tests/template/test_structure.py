@@ -129,6 +129,10 @@ def test_outputs_that_others_rely_on() -> None:
         "SpectrumRoleArn",
         "GlueDatabaseName",
         "WarehouseIsolation",
+        # The runbook's commands name them.
+        "IngestDeadLetterQueueArn",
+        *(name.removesuffix("Function") + "LogGroupName" for name in FUNCTIONS),
+        *(name.removesuffix("StateMachine") + "LogGroupName" for name in MACHINES),
     }
 
 

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import jsonschema
 import pytest
 import yaml
@@ -172,17 +171,6 @@ def test_section_of_the_runbook_is_about_something(name: str) -> None:
     classes = {"DataError", "OperatorError", "TransientError", "SupportNotTold", "Abandoned"}
 
     assert name in {*map(name_of, ALARMS), "needs-attention", *classes}
-
-
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"^aws (.*)$", RUNBOOK, re.MULTILINE))))
-def test_command_of_the_runbook_exists(command: str) -> None:
-    service, action, *_ = command.split()
-    model = botocore.session.get_session().get_service_model(service.replace("s3api", "s3"))
-    operation = model.operation_model("".join(part.capitalize() for part in action.split("-")))
-    known = {name.lower() for name in operation.input_shape.members}
-    asked = {option.replace("-", "") for option in re.findall(r"--([a-z-]+)", command)}
-
-    assert asked - {"query", "maxitems", "clibinaryformat"} <= known
 
 
 @pytest.mark.parametrize("output", sorted(set(re.findall(r"<([A-Z]\w+)>", RUNBOOK))))

@@ -14,6 +14,7 @@ from botocore.exceptions import NoCredentialsError
 from botocore.stub import Stubber
 from samtranslator.yaml_helper import yaml_parse
 
+from tests import commands
 from tools import account_checks, checks, deployments, preflight, warehouse_checks
 from tools.checks import Result, State
 from tools.deployments import Deployment
@@ -629,3 +630,13 @@ def test_results_fit_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
         for line in checks.lines(finding(number)):
             # An ARN or a bucket's name longer than a line stays whole, so that it can be copied.
             assert len(line) <= 80 or max(map(len, line.split())) > 70, line
+
+
+def test_commands_are_ones_that_their_programs_take() -> None:
+    told = {finding(number).command for number in range(len(CASES))} - {""}
+    assert len(told) > 10
+    for command in told:
+        if command.startswith("aws "):
+            assert commands.faults(command) == [], command
+        else:
+            assert command.split()[0] in ("make", "export")
