@@ -178,7 +178,9 @@ class Statement(Query):
 
     def listed(self) -> Fields:
         """Return the statement's entry in the answer of ListStatements."""
+        parameters = self.request.get("Parameters")
         return {
+            **({"QueryParameters": parameters} if parameters else {}),
             "Id": self.id,
             "Status": self.status,
             "CreatedAt": self.created_at,

@@ -26,6 +26,8 @@ from botocore.model import ServiceModel
 
 from local.java_names import exception_class, pascal_case
 
+# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+MAX_PAYLOAD_BYTES = 256 * 1024
 CREDENTIALS_LIFETIME_SECONDS = 3600
 CREDENTIALS_MARGIN_SECONDS = 600
 
@@ -160,6 +162,7 @@ class SdkTasks:
         result = self._call(call, prefix)
         for hook in list(self.after_call):
             hook(call)
+        _check_size(call, result)
         return result
 
     def _call(self, call: TaskCall, prefix: str) -> Any:
@@ -283,6 +286,16 @@ def _parse_resource(resource: str) -> tuple[str, str, bool]:
     if service not in known:
         raise TaskError("States.Runtime", f"The laptop cloud cannot call {resource}")
     return service, action, optimized
+
+
+def _check_size(call: TaskCall, result: Any) -> None:
+    """Refuse a result that is larger than Step Functions hands to a state."""
+    if len(json.dumps(result, ensure_ascii=False).encode()) > MAX_PAYLOAD_BYTES:
+        raise TaskError(
+            "States.DataLimitExceeded",
+            f"The state/task '{call.service}:{call.action}' returned a result with a size "
+            "exceeding the maximum number of bytes service limit.",
+        )
 
 
 def _texts(action: str, arguments: dict[str, Any]) -> dict[str, Any]:

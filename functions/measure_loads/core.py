@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 LOADED_STATUS = "loaded"
@@ -15,6 +15,10 @@ FAILURES = {
     "OperatorError": "OperatorErrors",
     "TransientError": "TransientErrors",
 }
+
+
+class LaggingDescriptionError(RuntimeError):
+    """A description that does not hold yet what an ended execution has. Asking later helps."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,22 @@ def load_id_of(execution: Mapping[str, Any]) -> str:
     return str(json.loads(execution.get("input") or "{}").get("load_id", ""))
 
 
+def ended(described: Mapping[str, Any], detail: Mapping[str, Any]) -> dict[str, Any]:
+    """A described execution as the event of its end has it; a description may lag behind.
+
+    `detail` is the event's. What it leaves out, as it may the output, the description tells.
+    Raises LaggingDescriptionError.
+    """
+    told = {name: detail.get(name) for name in ("status", "output", "error", "cause")}
+    told["stopDate"] = datetime.fromtimestamp(detail["stopDate"] / 1000, UTC)
+    execution = {**described, **{name: value for name, value in told.items() if value is not None}}
+    if execution["status"] == "SUCCEEDED" and execution.get("output") is None:
+        raise LaggingDescriptionError(f"{detail['executionArn']} has no output yet")
+    return execution
+
+
 def measure(execution: Mapping[str, Any]) -> Measurement:
-    """What a described execution of the load machine, one that has ended, amounts to."""
+    """What an execution of the load machine that has ended amounts to."""
     load = json.loads(execution.get("input") or "{}")
     if execution["status"] != "SUCCEEDED":
         name = FAILURES.get(execution.get("error", ""), "UnfinishedLoads")

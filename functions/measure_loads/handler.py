@@ -1,10 +1,12 @@
 """MeasureLoadsFunction: tells CloudWatch what became of each load.
 
 Called by: an EventBridge rule, when an execution of the load machine has ended.
-Input:     EventBridge's "Step Functions Execution Status Change", of which the ARN is read.
+Input:     EventBridge's "Step Functions Execution Status Change". It says how the execution ended;
+           its input, which the event may leave out, comes from Step Functions.
 Output:    the names and values that were measured.
-Errors:    botocore's ClientError and BotoCoreError, after their retries. Lambda tries again
-           twice; a load that was not measured then is loaded all the same.
+Errors:    core.LaggingDescriptionError; botocore's ClientError and BotoCoreError, after their
+           retries. Lambda tries again twice; a load that was not measured then is loaded all the
+           same.
 Duplicates: EventBridge delivers at least once; a second event counts a load a second time.
 Settings:  POWERTOOLS_METRICS_NAMESPACE, POWERTOOLS_SERVICE_NAME.
 """
@@ -27,8 +29,9 @@ metrics = Metrics()
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[float]]:
     """Measure one load; see the module for the shapes."""
-    arn = event["detail"]["executionArn"]
-    execution = states_client().describe_execution(executionArn=arn)
+    detail = event["detail"]
+    described = states_client().describe_execution(executionArn=detail["executionArn"])
+    execution = core.ended(described, detail)
     measurement = core.measure(execution)
     logger.set_correlation_id(core.load_id_of(execution))
     if measurement.dataset:

@@ -320,6 +320,13 @@ def test_statements_are_listed_by_the_beginning_of_their_name(client: Client) ->
     assert listed("") == [ids["b"], ids["a-12"], ids["a-1"]]
 
 
+def test_statements_are_listed_with_their_parameters(client: Client) -> None:
+    parameters = [{"name": "a", "value": "1"}]
+    client.run("select cast(:a as integer)", Parameters=parameters)
+    [found] = client.succeed("ListStatements")["Statements"]
+    assert found["QueryParameters"] == parameters
+
+
 def test_statements_are_listed_by_status_and_the_finished_ones_without_it(
     client: Client, warehouse: Warehouse
 ) -> None:

@@ -233,6 +233,16 @@ def test_history_and_description_of_an_execution_are_read_by_a_task(
     assert described["Status"] == "SUCCEEDED"
 
 
+@pytest.mark.parametrize(("size", "status"), [(250, "SUCCEEDED"), (257, "FAILED")])
+def test_result_over_256_kib_fails_the_task(task: Task, s3: Any, size: int, status: str) -> None:
+    put(s3, "large.txt", size * 1024 * b"a")
+
+    execution = task("s3:getObject", {"Bucket": BUCKET, "Key": "large.txt"}, READ)
+
+    assert execution["status"] == status
+    assert execution.get("error", "") in ("", "States.DataLimitExceeded")
+
+
 def test_listing_statements_needs_its_permission(task: Task) -> None:
     denied = task("redshiftdata:listStatements", {"StatementName": "a"}, ["glue:*"])
 

@@ -231,7 +231,7 @@ def test_no_jsonata_is_left_unwrapped() -> None:
 
 FUNCTIONS = set(
     """
-    states contains count encodeUrlComponent exists floor formatNumber hash join length
+    states contains count distinct encodeUrlComponent exists floor formatNumber hash join length
     lowercase map merge millis min not now number parse power random replace round sort split
     string substring substringAfter substringBefore toMillis type
     """.split()

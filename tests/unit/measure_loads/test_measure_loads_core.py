@@ -95,3 +95,32 @@ def test_failure_is_counted_by_its_class(status: str, error: str, name: str, dat
     measurement = core.measure(execution(status, error=error))
 
     assert (measurement.dataset, values(measurement)) == (dataset, {name: [1]})
+
+
+def detail(**changes: Any) -> dict[str, Any]:
+    """An event's account of an execution that has ended half a minute after its start."""
+    stopped = int(1000 * (STARTED + timedelta(seconds=30)).timestamp())
+    return {"executionArn": "arn", "status": "SUCCEEDED", "stopDate": stopped, **changes}
+
+
+RUNNING = {key: value for key, value in execution("RUNNING").items() if key != "stopDate"}
+
+
+def test_event_tells_how_a_load_ended_before_its_description_does() -> None:
+    succeeded = core.ended(RUNNING, detail(output=json.dumps(LOADED), error=None))
+    failed = core.ended(RUNNING, detail(status="FAILED", error="DataError", output=None))
+
+    assert values(core.measure(succeeded))["LoadSeconds"] == [30]
+    assert values(core.measure(failed)) == {"FilesRefused": [1]}
+
+
+def test_what_the_event_leaves_out_the_description_tells() -> None:
+    described = execution(output=LOADED, error="DataError")
+
+    assert core.ended(described, detail(output=None))["output"] == described["output"]
+    assert core.ended(described, detail(status="FAILED"))["error"] == "DataError"
+
+
+def test_load_whose_output_nobody_tells_yet_is_measured_later() -> None:
+    with pytest.raises(core.LaggingDescriptionError, match="arn has no output yet"):
+        core.ended(RUNNING, detail(output=None))

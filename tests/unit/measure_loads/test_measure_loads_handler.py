@@ -38,6 +38,7 @@ def emitted(
     monkeypatch.setattr(handler.metrics, "namespace", "the-stack")
     monkeypatch.setattr(handler.metrics, "service", "measure_loads")
     event = json.loads(EVENT.read_text())
+    event["detail"] |= {"status": found["status"], "stopDate": found["stopDate"].timestamp() * 1000}
     handler.handler(event, CONTEXT)
     assert states.asked == [event["detail"]["executionArn"]]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
