@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from local.sdk_tasks import TaskAnswer, TaskCall
 from tests.deployed_pipeline import WEEK, Pipeline
 
 DAY = WEEK[0].read_bytes()
@@ -49,6 +50,28 @@ def test_file_of_an_unknown_dataset_waits_for_an_operator(pipeline: Pipeline, ke
     assert pipeline.keys("Raw", "raw/") == [key]
     assert pipeline.keys("Archive") == []
     assert counted(pipeline) == [(0,), (0,), (0,)]
+
+
+def test_table_of_another_spelling_is_not_the_datasets(pipeline: Pipeline) -> None:
+    def fold(call: TaskCall) -> None:
+        """Answer as a Glue would that takes Flights for flights."""
+        if call.action == "getTable":
+            parameters = {"load_procedure": "load_flights", "same_key": "replace"}
+            table = {"Name": "flights", "Parameters": parameters, "StorageDescriptor": {}}
+            raise TaskAnswer({"Table": table})
+
+    pipeline.stack.cloud.before_call.append(fold)
+    try:
+        execution = pipeline.load(("raw/Flights/day.csv", DAY))
+    finally:
+        pipeline.stack.cloud.before_call.remove(fold)
+
+    assert (execution["status"], execution["error"]) == ("FAILED", "OperatorError")
+    [mail] = pipeline.mails("Support")
+    assert 'Glue answered with "flights"' in mail.message
+    assert mail.line("Next step").startswith("No dataset of this name is deployed.")
+    assert pipeline.keys("Raw") == ["raw/Flights/day.csv"]
+    assert pipeline.mails("Business") == []
 
 
 @pytest.mark.parametrize(
