@@ -162,6 +162,7 @@ class LaptopCloud:
         # MiniStack reads its settings when it is imported, so not before they are set.
         from local import ministack_plugs, permissions, secret_rotation
         from local.data_api import DataApi
+        from local.execution_role import ExecutionRoles
         from local.redshift_clusters import RedshiftApi
         from local.redshift_serverless import RedshiftServerlessApi
         from local.spectrum import ScanServer
@@ -196,6 +197,7 @@ class LaptopCloud:
         permissions.keep_keys_of_stacks()
         permissions.ask_services_for_keys()
         permissions.ask_for_the_poller()
+        ExecutionRoles().install()
         self.access = permissions.AccessLog()
         self.access.install()
         ministack_plugs.batch_messages()

@@ -47,8 +47,12 @@ def deploy(
     build_folder: Path,
     parameters: Mapping[str, str] | None = None,
     project: Path = PROJECT,
+    role_arn: str = "",
 ) -> Stack:
-    """Deploy what `build` made, as a stack of that name. Raises DeployError."""
+    """Deploy what `build` made, as a stack of that name, in a role if one is given.
+
+    Raises DeployError.
+    """
     overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
     _sam(
         cloud,
@@ -56,6 +60,7 @@ def deploy(
         *("deploy", "--template-file", str(build_folder / "template.yaml")),
         *("--stack-name", stack_name, "--region", REGION),
         *("--no-confirm-changeset", "--no-progressbar"),
+        *(["--role-arn", role_arn] if role_arn else []),
         *(["--parameter-overrides", *overrides] if overrides else []),
     )
     stacks = cloud.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]

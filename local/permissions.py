@@ -155,33 +155,33 @@ def _poller_may(queue_url: str, actions: tuple[str, ...]) -> bool:
         if source.get("EventSourceArn") == queue
     }
     return all(
-        _role_may(role, "EventSourceMapping", needed)
+        role_may(role, "EventSourceMapping", needed)
         for role in roles
         for action in actions
         for needed in (
-            _Needed(action, "sqs", queue, {}),
+            Needed(action, "sqs", queue, {}),
             *_needed_too(action, queue, get_region()),
         )
     )
 
 
 @dataclass(frozen=True)
-class _Needed:
+class Needed:
     action: str
     service: str
     resource: str
     context: dict[str, Any]
 
 
-def _needed_too(action: str, resource: str, region: str) -> Iterator[_Needed]:
+def _needed_too(action: str, resource: str, region: str) -> Iterator[Needed]:
     service = action.partition(":")[0]
     if service == "glue":
         for parent in _glue_parents(resource):
-            yield _Needed(action, service, parent, {})
+            yield Needed(action, service, parent, {})
     key = _key_of(resource) if action in KEY_USES else ""
     if key:
         for use in KEY_USES[action]:
-            yield _Needed(use, "kms", key, {"kms:ViaService": f"{service}.{region}.amazonaws.com"})
+            yield Needed(use, "kms", key, {"kms:ViaService": f"{service}.{region}.amazonaws.com"})
 
 
 def _keeping(
@@ -349,7 +349,7 @@ def _alarm_may(alarm: dict[str, Any], action: str) -> bool:
     )
 
 
-def _role_may(role_arn: str, caller: str, needed: _Needed) -> bool:
+def role_may(role_arn: str, caller: str, needed: Needed) -> bool:
     account, role = role_arn.split(":")[4], role_arn.rpartition("/")[2]
     context = EvalContext(
         principal_arn=f"arn:aws:sts::{account}:assumed-role/{role}/{caller}",

@@ -255,6 +255,13 @@ def test_topic_policy_for_two_topics_is_refused(client: Client, plugged: bool) -
     )
 
 
+def test_clusters_are_asked_for(client: Client, plugged: bool) -> None:
+    with pytest.raises(ClientError) as refused:
+        client("redshift").describe_clusters(ClusterIdentifier="sales")
+
+    assert (refused.value.response["Error"]["Code"] == "ClusterNotFound") == plugged
+
+
 def is_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

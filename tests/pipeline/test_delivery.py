@@ -52,9 +52,10 @@ def delivery(cloud: LaptopCloud) -> Outputs:
 
 @pytest.fixture(scope="module")
 def prod(cloud: LaptopCloud, build_folder: Path, delivery: Outputs) -> Stack:
-    """The stack as it was first deployed: by hand, with the boundary."""
+    """The stack as it was first deployed: by hand, with the boundary, in the execution role."""
     parameters = {"BatchWindowSeconds": "0", "PermissionsBoundaryArn": delivery["BoundaryArn"]}
-    return deploy.deploy(cloud, NAME, build_folder, parameters)
+    role = delivery["ExecutionRoleArn"]
+    return deploy.deploy(cloud, NAME, build_folder, parameters, role_arn=role)
 
 
 @dataclass

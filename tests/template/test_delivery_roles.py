@@ -1,6 +1,8 @@
 """delivery/github.yaml and the workflow that logs in with it agree with the pipeline."""
 
+import itertools
 import json
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,46 @@ def test_roles_can_only_be_made_with_the_boundary() -> None:
         assert not actions & {"iam:*", "iam:AttachRolePolicy", "iam:DeleteRolePermissionsBoundary"}
         if actions & granting:
             assert statement["Condition"] == boundary
+
+
+def test_key_is_used_through_the_services_of_every_partition() -> None:
+    """Whether kms:ViaService ends in .cn in China is said nowhere: both forms are let through."""
+    patterns = {
+        value["Fn::Sub"].replace("${AWS::Region}", "region")
+        for value in found(RESOURCES, "kms:ViaService")
+    }
+    services = {pattern.split(".")[0] for pattern in patterns}
+
+    assert {"s3", "secretsmanager", "sns", "sqs"} <= services
+    for service, suffix in itertools.product(services, ("amazonaws.com", "amazonaws.com.cn")):
+        name = f"{service}.region.{suffix}"
+        assert any(fnmatchcase(name, pattern) for pattern in patterns), name
+
+
+def test_tokens_are_for_the_partition_s_sts() -> None:
+    audience = {"Fn::Sub": "sts.${AWS::URLSuffix}"}
+    given = {
+        step["with"]["audience"]
+        for job in LOGGING_IN.values()
+        for step in job["steps"]
+        if "configure-aws-credentials" in step.get("uses", "")
+    }
+
+    assert RESOURCES["GitHub"]["Properties"]["ClientIdList"] == [audience]
+    assert list(found(RESOURCES, "token.actions.githubusercontent.com:aud")) == [audience] * 2
+    assert given == {
+        "${{ startsWith(vars.AWS_REGION, 'cn-') && 'sts.amazonaws.com.cn' || 'sts.amazonaws.com' }}"
+    }
+
+
+def found(value: Any, key: str) -> Iterator[Any]:
+    """What stands under a key, anywhere; of a list each."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from listed(part) if name == key else found(part, key)
+    if isinstance(value, list):
+        for part in value:
+            yield from found(part, key)
 
 
 @pytest.mark.parametrize(
