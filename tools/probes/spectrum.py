@@ -32,9 +32,15 @@ def drops_surplus_fields(bench: Bench) -> Finding:
 
 
 @asks_warehouse
-def drops_backslash(bench: Bench) -> Finding:
+def keeps_backslash(bench: Bench) -> Finding:
     answer = _read(bench, "backslash", b"\\N,b,c\n")
-    return finding(answer.rows == [["N", "b", "c"]], rf"of '\N,b,c': {_told(answer)}")
+    return finding(answer.rows == [["\\N", "b", "c"]], rf"of '\N,b,c': {_told(answer)}")
+
+
+@asks_warehouse
+def fails_on_bad_text(bench: Bench) -> Finding:
+    answer = _read(bench, "bad_text", b"a,\xff,c\n")
+    return finding(bool(answer.error), _told(answer))
 
 
 @asks_warehouse
