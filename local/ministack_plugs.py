@@ -542,7 +542,8 @@ def _with_denials(answer: bytes, denied: list[ElementTree.Element]) -> bytes:
 def hide_missing_objects() -> None:
     """Call a missing object forbidden to whoever may not list its bucket, as S3 does.
 
-    Of a missing version S3 says as much to whoever may not list versions.
+    Whether it does so with a missing version, to whoever may not list versions, is open: here it
+    does.
     """
     stock = app.SERVICE_HANDLERS["s3"]
 
@@ -555,8 +556,9 @@ def hide_missing_objects() -> None:
         bucket, _, key = unquote(source).lstrip("/").partition("/")
         is_missing = status == 404 and key and method in ("GET", "HEAD", "PUT")
         names_version = bool(version) or (method != "PUT" and "versionId" in query)
-        action = "s3:ListBucketVersions" if names_version else "s3:ListBucket"
-        if is_missing and not _may(headers, action, f"arn:aws:s3:::{bucket}"):
+        needed = ["s3:ListBucket", "s3:ListBucketVersions"] if names_version else ["s3:ListBucket"]
+        arn = f"arn:aws:s3:::{bucket}"
+        if is_missing and not all(_may(headers, action, arn) for action in needed):
             status, answer_headers, answer = s3._error("AccessDenied", "Access Denied", 403)
             answer = b"" if method == "HEAD" else answer
         return status, answer_headers, answer
