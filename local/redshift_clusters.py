@@ -32,6 +32,7 @@ class RedshiftApi:
         result = ElementTree.SubElement(root, "DescribeClustersResult")
         cluster = ElementTree.SubElement(ElementTree.SubElement(result, "Clusters"), "Cluster")
         ElementTree.SubElement(cluster, "ClusterIdentifier").text = name
+        ElementTree.SubElement(cluster, "ClusterStatus").text = "available"
         endpoint = ElementTree.SubElement(cluster, "Endpoint")
         ElementTree.SubElement(endpoint, "Address").text = HOST
         ElementTree.SubElement(endpoint, "Port").text = str(warehouse.port)

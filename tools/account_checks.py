@@ -30,7 +30,7 @@ WORKGROUPS = 25
 # The roles of template.yaml; tests/unit/test_preflight.py counts them.
 ROLES = 8
 AFTER_DESTROY = "docs/runbook.md, After make destroy"
-CONFLICTS = {"403", "301", "400", "AccessDenied", "Forbidden", "PermanentRedirect"}
+ELSEWHERE = {"301", "PermanentRedirect"}
 
 
 def region(deployment: Deployment) -> Result:
@@ -131,8 +131,9 @@ def _owner(deployment: Deployment, bucket: str) -> str:
         code = error.response["Error"]["Code"]
         if code in ("404", "NoSuchBucket"):
             return ""
-        if code in CONFLICTS:
-            return "another account's, or you may not look at it"
+        if code in ELSEWHERE:
+            return "in another region"
+        # 403: another account's, or one that the caller may not look at. CloudFormation knows.
         raise
     return "this account's"
 

@@ -142,8 +142,9 @@ def your_warehouse(warehouse: Warehouse) -> Result:
 
 def _status(warehouse: Warehouse) -> Result:
     name = "your warehouse"
-    status = warehouse.description.get("ClusterStatus") or warehouse.description.get("status")
-    if not status:
+    found = warehouse.description
+    status = str(found.get("ClusterStatus") or found.get("status") or "in a state not said")
+    if not found:
         step = "Look the ARN up: the name alone is not it."
         return Result(name, RED, "There is none of that ARN.", step, _listing(warehouse))
     if status.lower() == "paused":

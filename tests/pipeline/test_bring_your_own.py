@@ -8,11 +8,13 @@ from local import deploy
 from local.cloud import LaptopCloud
 from local.dialect import translate
 from tests.deployed_pipeline import WEEK, Pipeline
+from tools import preflight
 
 pytestmark = pytest.mark.long
 
 WAREHOUSES = Path(__file__).with_name("warehouses.yaml").read_text()
 COUNT = "select sum(flights) from mart.daily_route_performance"
+NO_SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:none-a1b2c3"
 FLIGHTS = WEEK[0].read_bytes().count(b"\n") - 1
 
 
@@ -44,6 +46,38 @@ def pipeline(
     return Pipeline(
         deploy.deploy(cloud, f"in-their-{request.param.lower()}", build_folder, parameters)
     )
+
+
+@pytest.mark.parametrize("kind", ["Cluster", "Workgroup"])
+def test_preflight_logs_in_before_anything_is_deployed(
+    theirs: dict[str, str], kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [f"{kind}Arn={theirs[kind]}", f"WarehouseSecretArn={theirs['Secret']}"]
+    options = ["--env", "dev", "--parameter-overrides", *given, "DatabaseName=sales"]
+
+    assert preflight.main(options) == 0
+    told = capsys.readouterr().out
+    assert "green  login            The Data API logs in, as an administrator." in told
+    assert "green  isolation level  Snapshot Isolation." in told
+    assert "green  your warehouse   Available, in this account and region." in told
+    assert "amber  spectrum role    The deployment makes it" in told
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ("DatabaseName=none", "red    login            The Data API says:"),
+        (f"WarehouseSecretArn={NO_SECRET}", "red    secret           There is none"),
+    ],
+)
+def test_preflight_says_what_they_gave_wrong(
+    theirs: dict[str, str], wrong: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [f"ClusterArn={theirs['Cluster']}", f"WarehouseSecretArn={theirs['Secret']}"]
+    options = ["--env", "dev", "--parameter-overrides", *given, "DatabaseName=sales", wrong]
+
+    assert preflight.main(options) == 1
+    assert line in capsys.readouterr().out
 
 
 def test_file_is_loaded(pipeline: Pipeline) -> None:
