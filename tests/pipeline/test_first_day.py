@@ -83,3 +83,4 @@ def test_first_day_works_as_it_is_told(pipeline: Pipeline) -> None:
     assert {("aws", service) for service in ("sns", "s3", "stepfunctions")} <= programs
     [rows] = [text for c, text in printed.items() if "get-statement-result" in c]
     assert "JFK" in rows
+    assert "null" not in rows
