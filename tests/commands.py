@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
+import jmespath
 from awscli.customizations.argrename import ARGUMENT_RENAMES
 from botocore import xform_name
 from botocore.exceptions import UnknownServiceError
@@ -60,9 +61,14 @@ def words(command: str) -> list[str]:
 
 
 def faults(command: str) -> list[str]:
-    """What the AWS CLI would not take of a command that begins with `aws`."""
+    """What the AWS CLI would not take of a command that begins with `aws`.
+
+    Raises JMESPathError for a --query that is none.
+    """
     _, service, operation, *rest = words(command)
     options = _options(rest)
+    for query in options.get("query", []):
+        jmespath.compile(query)
     if (service, operation) in CUSTOM:
         unknown = set(options) - CUSTOM[service, operation] - GLOBAL
         return [f"unknown: --{name}" for name in sorted(unknown)]
