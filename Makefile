@@ -36,7 +36,7 @@ export SAM_CLI_TELEMETRY := 0
 export __SAM_CLI_APP_DIR := $(abspath $(VENV)/sam-cli)
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up dashboard test test-long faults security soak mutations \
+.PHONY: help setup demo up dashboard test test-long test-docker faults security soak mutations \
 	check check-python check-types check-template check-sql check-security audit \
 	build has-env preflight preflight-quick deploy changes execute smoke verify destroy cost year lock clean
 
@@ -57,11 +57,16 @@ dashboard: $(SET_UP) ## Draw the dashboard after three busy minutes: docs/dashbo
 
 test: $(SET_UP) ## Run the tests; ARGS="-k words" picks some
 	@mkdir -p build/tmp
-	@$(PYTEST) -m 'not long' $(ARGS)
+	@$(PYTEST) -m 'not long and not docker' $(ARGS)
 
 test-long: $(SET_UP) ## Run the tests that take minutes: faults, deploys, interrupts, hostile keys
 	@mkdir -p build/tmp
 	@$(PYTEST) -m long $(ARGS)
+
+test-docker: $(SET_UP) ## Run each event through `sam local invoke`, in the runtime of Lambda; needs Docker
+	@docker info >/dev/null || { echo 'make: test-docker needs Docker (the reason is above)' >&2; exit 1; }
+	@mkdir -p build/tmp
+	@PYTEST_DEBUG_TEMPROOT=build/tmp exec $(BIN)/python -m pytest -m docker tests/local/test_sam_local.py $(ARGS)
 
 faults: $(SET_UP) ## Put every fault on every task, check the invariants, write build/faults.md
 	@mkdir -p build/tmp

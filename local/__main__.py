@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -10,14 +11,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from local import dashboard, demo, interrupts
+from local import dashboard, demo, interrupts, sam_local
 from local.cloud import ACCESS_KEY, REGION, SECRET_KEY, CloudError, LaptopCloud
 from local.deploy import DeployError, build, deploy
 from local.stack import Stack
 
 STACK_NAME = "redshift-pipeline"
 EXAMPLE_FILE = "examples/flights/flights_2013-01-01.csv"
-EXAMPLE_EVENT = "events/start_loads/s3_notification.json"
+EXAMPLE_EVENT = "start_loads/s3_notification.json"
 EXIT_FAILURE = 1
 WAIT_SECONDS = 0.5
 
@@ -53,6 +54,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     up.add_argument("--port", type=int, default=4566, help="where AWS is (4566)")
     up.add_argument("--warehouse-port", type=int, default=5439, help="where Redshift is (5439)")
     up.add_argument("--stack-name", default=STACK_NAME, help=f"({STACK_NAME})")
+    up.add_argument(
+        "--sam-local",
+        action="store_true",
+        help=f"serve containers too, and write {sam_local.FOLDER} for `sam local invoke`",
+    )
     return parser.parse_args(arguments)
 
 
@@ -78,13 +84,16 @@ def _draw_dashboard(console: Console, file: Path) -> int:
 
 
 def _up(console: Console, options: argparse.Namespace) -> int:
-    cloud = LaptopCloud(options.port, options.warehouse_port)
+    bridge = sam_local.bridge_address() if options.sam_local else ""
+    cloud = LaptopCloud(options.port, options.warehouse_port, bridge=bridge)
     with interrupts.shielded_run(cloud):
         with console.status("sam build"):
             build_folder = build(cloud)
         with console.status("sam deploy"):
             stack = deploy(cloud, options.stack_name, build_folder)
-        _print_hints(stack)
+        if options.sam_local:
+            sam_local.write(stack, build_folder, bridge)
+        _print_hints(stack, options.sam_local)
         try:
             # Not `signal.pause`: a signal that comes right before it would be waited for in vain.
             while True:
@@ -93,7 +102,7 @@ def _up(console: Console, options: argparse.Namespace) -> int:
             return 0  # it is how `up` is meant to end
 
 
-def _print_hints(stack: Stack) -> None:
+def _print_hints(stack: Stack, serves_containers: bool) -> None:
     """Say where things are and what to try, then `ready`. Commands are there to be copied."""
     binaries = os.path.relpath(os.path.dirname(sys.executable))
     outputs = stack.outputs
@@ -124,13 +133,22 @@ Then try: load a file, query the result, call the function with an event.
     psql -h 127.0.0.1 -p {port} -U etl_admin -d {database} -c '{query}'
 
   {binaries}/sam remote invoke StartLoadsFunction --stack-name {stack.name} \\
-    --event-file {EXAMPLE_EVENT}
-
+    --event-file events/{EXAMPLE_EVENT}
+{_sam_local_hint(binaries) if serves_containers else ""}
 Ctrl-C takes everything down.
 
 ready""",
         flush=True,
     )
+
+
+def _sam_local_hint(binaries: str) -> str:
+    words = sam_local.command("StartLoadsFunction", EXAMPLE_EVENT)
+    return f"""
+The same in a container, in the runtime that Lambda has for it:
+
+  {binaries}/sam {shlex.join(words)}
+"""
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The laptop cloud: MiniStack in a thread, PostgreSQL warehouses, a Spectrum server.
 
-Everything listens on 127.0.0.1, state is in memory, and files are in one temporary folder that
-`stop` removes. MiniStack keeps its state in modules and reads its settings when they are imported,
-hence one cloud per process.
+Everything listens on 127.0.0.1, and nowhere else unless it is told to; state is in memory, and
+files are in one temporary folder that `stop` removes. MiniStack keeps its state in modules and
+reads its settings when they are imported, hence one cloud per process.
 """
 
 import asyncio
@@ -44,12 +44,16 @@ class LaptopCloud:
     """A cloud on this computer, from `start` to `stop` or as a context manager.
 
     `port` serves every AWS service, `warehouse_port` the first Redshift workgroup; 0 takes a free
-    port. `wait_scale` shrinks the waits and retry intervals of state machines. `before_call` and
+    port. `wait_scale` shrinks the waits and retry intervals of state machines. `bridge` is one more
+    address of this computer, where containers find AWS under the same port. `before_call` and
     `after_call` hold callables that see each AWS call of a state machine (see `SdkTasks`).
     """
 
-    def __init__(self, port: int = 0, warehouse_port: int = 0, wait_scale: float = 1.0) -> None:
+    def __init__(
+        self, port: int = 0, warehouse_port: int = 0, wait_scale: float = 1.0, bridge: str = ""
+    ) -> None:
         self._wanted_port = port
+        self._bridge = bridge
         self._warehouse_port = warehouse_port
         self._wait_scale = wait_scale
         self._cleanup = contextlib.ExitStack()
@@ -85,12 +89,14 @@ class LaptopCloud:
         if not _started_before.acquire(blocking=False):
             raise CloudError("This process has had its laptop cloud: one per process.")
         with contextlib.ExitStack() as undo:
-            listener = undo.enter_context(_listen(self._wanted_port))
-            self.endpoint_url = f"http://{HOST}:{listener.getsockname()[1]}"
+            listeners = [undo.enter_context(_listen(HOST, self._wanted_port))]
+            self.endpoint_url = f"http://{HOST}:{listeners[0].getsockname()[1]}"
+            if self._bridge:
+                listeners.append(undo.enter_context(_listen(self._bridge, self.port)))
             self.folder = undo.enter_context(_temporary_files())
             undo.enter_context(_only_these_aws_variables(self._ministack_settings()))
             self._plug_in(undo)
-            undo.enter_context(_serving(listener))
+            undo.enter_context(_serving(listeners))
             self._cleanup = undo.pop_all()
         # The SQL gate takes seconds to load. Better now, while `sam build` runs, than at the first
         # statement, which would hold up every other request.
@@ -242,13 +248,15 @@ def _redshift_arn(kind: str, identifier: str) -> str:
 
 
 @contextlib.contextmanager
-def _listen(port: int) -> Iterator[socket.socket]:
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((HOST, port))
+            listener.bind((host, port))
         except OSError as error:
-            raise CloudError(f"Port {port} is taken ({error}): choose another.") from error
+            raise CloudError(
+                f"Port {port} of {host} is taken ({error}): choose another."
+            ) from error
         yield listener
 
 
@@ -283,8 +291,8 @@ def _only_these_aws_variables(variables: dict[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _serving(listener: socket.socket) -> Iterator[None]:
-    server = _Server(listener)
+def _serving(listeners: list[socket.socket]) -> Iterator[None]:
+    server = _Server(listeners)
     server.start()
     try:
         yield
@@ -302,9 +310,9 @@ def _as_tls(scope: Any) -> Any:
 class _Server(threading.Thread):
     """MiniStack under Hypercorn, in a thread with an event loop of its own."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listeners: list[socket.socket]) -> None:
         super().__init__(name="laptop-cloud", daemon=True)
-        self._listener = listener
+        self._listeners = listeners
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._ready = threading.Event()
@@ -336,7 +344,7 @@ class _Server(threading.Thread):
         from ministack import app
 
         config = Config()
-        config.bind = [f"fd://{os.dup(self._listener.fileno())}"]
+        config.bind = [f"fd://{os.dup(listener.fileno())}" for listener in self._listeners]
         config.keep_alive_timeout = 75
         config.graceful_timeout = 0.5
         config.shutdown_timeout = 2

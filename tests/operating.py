@@ -31,8 +31,8 @@ def short_deadline(stack: Stack) -> Iterator[None]:
         stack.step_functions.update_state_machine(**machine, definition=definition)
 
 
-def wait_until(is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
+def wait_until(is_so: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(POLL_SECONDS)

@@ -10,7 +10,7 @@ from samtranslator.yaml_helper import yaml_parse
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "events/README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TARGETS = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
 PARAMETERS = yaml_parse((ROOT / "template.yaml").read_text())["Parameters"]
 STATES = yaml.safe_load((ROOT / "statemachine/load.asl.yaml").read_text())["States"]
@@ -55,6 +55,13 @@ def test_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("module", sorted((ROOT / "local").glob("[a-z]*.py")), ids=lambda p: p.stem)
 def test_architecture_names_the_module_of_the_laptop(module: Path) -> None:
     assert f"`{module.name}`" in ARCHITECTURE
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda path: path.stem)
+def test_page_says_what_the_event_prints(event: Path) -> None:
+    name = f"{event.parent.name}/{event.name}"
+
+    assert f"| `{name}` | `" in (ROOT / "events/README.md").read_text()
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda path: path.stem)

@@ -81,7 +81,7 @@ def test_skipped_record_is_one_log_line_whatever_its_key(
     assert answer == {"started": [], "duplicates": [], "skipped": 1}
     (line,) = log_lines()
     assert line["key"] == key
-    assert line["bucket"] == "redshift-pipeline-raw-123456789012-us-east-1"
+    assert line["bucket"] == "redshift-pipeline-raw-000000000000-us-east-1"
     assert line["reason"] == "the key is outside raw/<dataset>/"
 
 
