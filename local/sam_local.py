@@ -13,14 +13,13 @@ import platform
 import shutil
 import socket
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # it has no types
 import yaml  # type: ignore[import-untyped]  # it has no types
 
-from local.cloud import REGION, CloudError
+from local.cloud import ACCOUNT, REGION, CloudError
 from local.deploy import PROJECT
 from local.stack import Stack
 
@@ -29,6 +28,12 @@ FOLDER = Path("build/sam-local")
 TEMPLATE_NAME = "template.json"
 # Where the answers of the custom resource go, as CloudFormation has a bucket for them.
 ANSWERS_BUCKET = "sam-local-answers"
+# What the events have in place of what only a deployment knows.
+SPECTRUM_ROLE = "redshift-pipeline-SpectrumRole-ExAmPlE00000"
+ANSWER_URL = (
+    "https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com"
+    "/example?X-Amz-Signature=example"
+)
 DESKTOP_HOST = "host.docker.internal"
 BRIDGE_NAME = '{{index .Options "com.docker.network.bridge.name"}}'
 CREDENTIALS_LIFETIME_SECONDS = 12 * 3600
@@ -57,12 +62,11 @@ def write(stack: Stack, build_folder: Path, bridge: str) -> None:
     endpoint_url = f"http://{bridge or DESKTOP_HOST}:{stack.cloud.port}"
     folder = PROJECT / FOLDER
     stack.cloud.at_stop(lambda: shutil.rmtree(folder, ignore_errors=True))
-    _write(folder / TEMPLATE_NAME, _template(stack, build_folder, endpoint_url))
+    template = _template(stack, build_folder, endpoint_url)
+    _write(folder / TEMPLATE_NAME, json.dumps(template, indent=2) + "\n")
     stack.s3.create_bucket(Bucket=ANSWERS_BUCKET)
     for file in sorted(EVENTS.rglob("*.json")):
-        name = file.relative_to(EVENTS)
-        event = _event(stack, json.loads(file.read_text()), name, endpoint_url)
-        _write(folder / "events" / name, event)
+        _write(folder / "events" / file.relative_to(EVENTS), _event(stack, file, endpoint_url))
 
 
 def command(function: str, event: str) -> list[str]:
@@ -76,9 +80,9 @@ def command(function: str, event: str) -> list[str]:
     ]
 
 
-def _write(file: Path, document: Any) -> None:
+def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(document, indent=2) + "\n")
+    file.write_text(text)
 
 
 def _template(stack: Stack, build_folder: Path, endpoint_url: str) -> Any:
@@ -119,23 +123,21 @@ def _credentials(stack: Stack, role: str) -> dict[str, str]:
     }
 
 
-def _event(stack: Stack, event: Any, name: Path, endpoint_url: str) -> Any:
-    """The event with what only a deployment knows: its secret, its role, where answers go."""
+def _event(stack: Stack, file: Path, endpoint_url: str) -> str:
+    """The event with what only a deployment knows: its secrets, its role, where answers go."""
+    text = file.read_text()
+    name = file.relative_to(EVENTS)
     known = {
-        "SecretId": stack.outputs["LoaderSecretArn"],
-        "SpectrumRoleArn": stack.outputs["SpectrumRoleArn"],
-        "ResponseURL": _answer_url(stack, name, endpoint_url),
+        f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:loader": stack.outputs[
+            "LoaderSecretArn"
+        ],
+        f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:admin": stack.outputs["AdminSecretArn"],
+        f"arn:aws:iam::{ACCOUNT}:role/{SPECTRUM_ROLE}": stack.outputs["SpectrumRoleArn"],
+        ANSWER_URL: _answer_url(stack, name, endpoint_url),
     }
-    return _filled(event, known)
-
-
-def _filled(value: Any, known: Mapping[str, str]) -> Any:
-    match value:
-        case dict():
-            return {key: known.get(key) or _filled(part, known) for key, part in value.items()}
-        case list():
-            return [_filled(part, known) for part in value]
-    return value
+    for example, value in known.items():
+        text = text.replace(f'"{example}"', json.dumps(value))
+    return text
 
 
 def _answer_url(stack: Stack, name: Path, endpoint_url: str) -> str:

@@ -1,5 +1,7 @@
 """The documents tell of today's code."""
 
+import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -10,7 +12,12 @@ from samtranslator.yaml_helper import yaml_parse
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
-DOCUMENTS = [ROOT / "README.md", ROOT / "events/README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "events/README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 TARGETS = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
 PARAMETERS = yaml_parse((ROOT / "template.yaml").read_text())["Parameters"]
 STATES = yaml.safe_load((ROOT / "statemachine/load.asl.yaml").read_text())["States"]
@@ -69,3 +76,20 @@ def test_event_is_used_by_a_test(event: Path) -> None:
     tests = "".join(path.read_text() for path in (ROOT / "tests/unit").rglob("*.py"))
 
     assert event.stem in tests
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda path: path.stem)
+def test_messages_of_the_event_have_their_checksums(event: Path) -> None:
+    for message in json.loads(event.read_text()).get("Records", []):
+        if "md5OfBody" in message:
+            body = message["body"].encode()
+            assert message["md5OfBody"] == hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def test_ended_load_is_the_one_that_the_notification_starts() -> None:
+    ended = json.loads((ROOT / "events/measure_loads/load_ended.json").read_text())
+    [started] = re.findall(r'"started": \["(.+?)"\]', (ROOT / "events/README.md").read_text())
+
+    assert ended["detail"]["name"] == started
+    assert ended["detail"]["executionArn"].endswith(f":{started}")
+    assert started in (ROOT / "tests/unit/start_loads/test_start_loads_handler.py").read_text()

@@ -14,8 +14,8 @@ from apply_sql import answer, data_api, handler
 from botocore.exceptions import ClientError
 
 EVENTS = Path(__file__).parents[3] / "events" / "apply_sql"
-ADMIN_SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:admin"
-LOADER_SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:loader"
+ADMIN_SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:admin"
+LOADER_SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:loader"
 LOADER_PASSWORD = "correct horse battery staple"
 
 
@@ -173,7 +173,7 @@ class FakeServerless:
 def workgroup(name: str, port: int) -> dict[str, Any]:
     return {
         "workgroupName": name,
-        "workgroupArn": f"arn:aws:redshift-serverless:us-east-1:123456789012:workgroup/{port}",
+        "workgroupArn": f"arn:aws:redshift-serverless:us-east-1:000000000000:workgroup/{port}",
         "namespaceName": f"{name}-namespace",
         "endpoint": {"address": f"{name}.example.com", "port": port},
     }
@@ -292,7 +292,7 @@ def invoke(
     context = SimpleNamespace(
         function_name="ApplySqlFunction",
         memory_limit_in_mb=256,
-        invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:ApplySqlFunction",
+        invoked_function_arn="arn:aws:lambda:us-east-1:000000000000:function:ApplySqlFunction",
         aws_request_id="c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
         get_remaining_time_in_millis=clock.get_remaining_time_in_millis,
     )

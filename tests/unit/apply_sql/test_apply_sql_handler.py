@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-ADMIN_SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:admin"
-LOADER_SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:loader"
+ADMIN_SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:admin"
+LOADER_SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:loader"
 LOADER_PASSWORD = "correct horse battery staple"
 VERSION_TABLE = """\
 create schema if not exists etl;
@@ -299,7 +299,7 @@ def test_every_statement_goes_to_the_workgroup_as_the_admin(
         (
             "redshift-pipeline",
             "dev",
-            "arn:aws:secretsmanager:us-east-1:123456789012:secret:admin",
+            "arn:aws:secretsmanager:us-east-1:000000000000:secret:admin",
         )
     }
 
@@ -343,7 +343,7 @@ def test_workgroup_of_yours_is_found_by_its_arn(
     invoke: Invoke, write_sql: WriteSql, secrets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_sql(FILES)
-    arn = "arn:aws:redshift-serverless:us-east-1:123456789012:workgroup/5440"
+    arn = "arn:aws:redshift-serverless:us-east-1:000000000000:workgroup/5440"
     monkeypatch.setenv("WAREHOUSE_NAME", arn)
     invoke("create", ResourceProperties={"Secrets": [LOADER_SECRET]})
 

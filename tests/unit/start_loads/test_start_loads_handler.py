@@ -20,12 +20,12 @@ def test_plain_notification_starts_its_load(invoke: Invoke, states: Any, event: 
     answer = invoke(event("s3_notification"))
 
     assert answer == {
-        "started": ["flights-e20ba264e7370a437d4735a7"],
+        "started": ["flights-51816e2edc45922d6f48020e"],
         "duplicates": [],
         "skipped": 0,
     }
     (load,) = states.loads()
-    assert load["files"][0]["file_id"] == "10dad528c21240f46a1fdc9b9514dffb"
+    assert load["files"][0]["file_id"] == "ac4803910a3df8bb2cac65211e9319c8"
 
 
 def test_line_of_a_load_leads_from_its_files_to_its_run(
@@ -99,19 +99,19 @@ def test_same_batch_again_is_a_duplicate(invoke: Invoke, states: Any, event: Eve
 def test_name_taken_by_a_live_load_is_a_duplicate(
     invoke: Invoke, states: Any, messages: Messages, event: Event, status: str
 ) -> None:
-    states.take_name("flights-e20ba264e7370a437d4735a7", status)
+    states.take_name("flights-51816e2edc45922d6f48020e", status)
 
     answer = invoke(messages(event("s3_notification")))
 
     assert failures(answer) == []
-    assert list(states.statuses) == ["flights-e20ba264e7370a437d4735a7"]
+    assert list(states.statuses) == ["flights-51816e2edc45922d6f48020e"]
 
 
 @pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED"])
 def test_failed_load_is_started_again_under_the_next_name(
     invoke: Invoke, states: Any, event: Event, status: str
 ) -> None:
-    load_id = "flights-e20ba264e7370a437d4735a7"
+    load_id = "flights-51816e2edc45922d6f48020e"
     states.take_name(load_id, status)
     states.take_name(f"{load_id}-2", status)
 
@@ -124,7 +124,7 @@ def test_failed_load_is_started_again_under_the_next_name(
 def test_load_whose_attempts_are_used_up_fails_its_message(
     invoke: Invoke, states: Any, messages: Messages, event: Event
 ) -> None:
-    load_id = "flights-e20ba264e7370a437d4735a7"
+    load_id = "flights-51816e2edc45922d6f48020e"
     for run_id in [load_id, *(f"{load_id}-{n}" for n in range(2, core.MAX_ATTEMPTS + 1))]:
         states.take_name(run_id, "FAILED")
 
