@@ -1,8 +1,10 @@
 """What `sam local invoke` needs to call the functions against a laptop cloud: template and events.
 
-SAM gives a container no variable that the template does not name, and resolves few references to
-resources. So the template that is written here spells out each function's environment as it was
-deployed, with credentials of the function's own role, and where the laptop cloud is to a container.
+SAM gives a container no variable that the template does not name, resolves few references to
+resources, and lets the shell's variables come before the template's. So the template that is
+written here names all variables, and a file for `--env-vars`, which comes before the shell, holds
+their values: each function's environment as it was deployed, credentials of the function's own
+role, and where the laptop cloud is to a container.
 
 A container cannot reach 127.0.0.1. Where Docker runs on this computer it reaches the address that
 the computer has on Docker's bridge; Docker Desktop has a name for the computer instead.
@@ -14,7 +16,6 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # it has no types
 import yaml  # type: ignore[import-untyped]  # it has no types
@@ -26,6 +27,7 @@ from local.stack import Stack
 EVENTS = PROJECT / "events"
 FOLDER = Path("build/sam-local")
 TEMPLATE_NAME = "template.json"
+VARIABLES_NAME = "variables.json"
 # Where the answers of the custom resource go, as CloudFormation has a bucket for them.
 ANSWERS_BUCKET = "sam-local-answers"
 # What the events have in place of what only a deployment knows.
@@ -62,8 +64,18 @@ def write(stack: Stack, build_folder: Path, bridge: str) -> None:
     endpoint_url = f"http://{bridge or DESKTOP_HOST}:{stack.cloud.port}"
     folder = PROJECT / FOLDER
     stack.cloud.at_stop(lambda: shutil.rmtree(folder, ignore_errors=True))
-    template = _template(stack, build_folder, endpoint_url)
+    template = yaml.safe_load((build_folder / "template.yaml").read_text())
+    variables = {
+        logical_id: _environment(stack, logical_id, endpoint_url)
+        for logical_id, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+    for logical_id, values in variables.items():
+        properties = template["Resources"][logical_id]["Properties"]
+        properties["CodeUri"] = str(build_folder / logical_id)
+        properties["Environment"] = {"Variables": dict.fromkeys(values, "")}
     _write(folder / TEMPLATE_NAME, json.dumps(template, indent=2) + "\n")
+    _write(folder / VARIABLES_NAME, json.dumps(variables, indent=2) + "\n")
     stack.s3.create_bucket(Bucket=ANSWERS_BUCKET)
     for file in sorted(EVENTS.rglob("*.json")):
         _write(folder / "events" / file.relative_to(EVENTS), _event(stack, file, endpoint_url))
@@ -75,6 +87,7 @@ def command(function: str, event: str) -> list[str]:
     return [
         *("local", "invoke", function),
         *("--template", str(FOLDER / TEMPLATE_NAME)),
+        *("--env-vars", str(FOLDER / VARIABLES_NAME)),
         *("--event", str(FOLDER / "events" / event)),
         *(["--parameter-overrides", "Architecture=x86_64"] if is_x86_64 else []),
     ]
@@ -83,17 +96,6 @@ def command(function: str, event: str) -> list[str]:
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
-
-
-def _template(stack: Stack, build_folder: Path, endpoint_url: str) -> Any:
-    """The built template, whose functions know their environment and where their code is."""
-    template = yaml.safe_load((build_folder / "template.yaml").read_text())
-    for logical_id, resource in template["Resources"].items():
-        if resource["Type"] == "AWS::Serverless::Function":
-            variables = _environment(stack, logical_id, endpoint_url)
-            resource["Properties"]["Environment"] = {"Variables": variables}
-            resource["Properties"]["CodeUri"] = str(build_folder / logical_id)
-    return template
 
 
 def _environment(stack: Stack, logical_id: str, endpoint_url: str) -> dict[str, str]:

@@ -33,7 +33,6 @@ EARLIER = {
     "rotate_secret/finish.json": "rotate_secret/create.json",
 }
 LOAD_TIMEOUT_SECONDS = 120
-IMAGE = "*/lambda/python:3.13*"
 
 
 class LaptopCloud:
@@ -50,8 +49,8 @@ class LaptopCloud:
         self.said = self._listen_until_ready()
         exports = re.findall(r"(AWS_\w+)=(\S+)", self.said)
         self.environment = {**os.environ, **dict(exports)}
-        [command] = re.findall(r"\S*sam local invoke (?:.*\\\n)*.*", self.said)
-        self.command = shlex.split(command.replace("\\\n", " "))
+        [command] = re.findall(r"\S*sam local invoke .*", self.said)
+        self.command = shlex.split(command)
         self.printed = cache(self._invoke)
 
     def _listen_until_ready(self) -> str:
@@ -88,7 +87,7 @@ class LaptopCloud:
         ]
         assert event in " ".join(words)
         done = subprocess.run(
-            [*words, *pulling()],
+            [*words, *pulling(words)],
             cwd=PROJECT,
             env=self.environment,
             capture_output=True,
@@ -100,9 +99,11 @@ class LaptopCloud:
         return done.stdout.strip()
 
 
-def pulling() -> list[str]:
+def pulling(words: list[str]) -> list[str]:
     """SAM's option for a computer that has the runtime's image, and may reach no registry."""
-    command = ["docker", "images", "--quiet", "--filter", f"reference={IMAGE}"]
+    processor = "x86_64" if "Architecture=x86_64" in words else "arm64"
+    image = f"reference=*/lambda/python:3.13-{processor}"
+    command = ["docker", "images", "--quiet", "--filter", image]
     has_image = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return ["--skip-pull-image"] if has_image else []
 

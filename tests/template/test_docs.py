@@ -9,6 +9,8 @@ import pytest
 import yaml
 from samtranslator.yaml_helper import yaml_parse
 
+from local import sam_local
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
@@ -69,6 +71,14 @@ def test_page_says_what_the_event_prints(event: Path) -> None:
     name = f"{event.parent.name}/{event.name}"
 
     assert f"| `{name}` | `" in (ROOT / "events/README.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["README.md", "events/README.md"])
+def test_page_has_the_command_that_up_prints(page: str) -> None:
+    words = sam_local.command("StartLoadsFunction", "start_loads/s3_notification.json")
+    command = " ".join(word for word in words if "override" not in word and "=" not in word)
+
+    assert f".venv/bin/sam {command}\n" in (ROOT / page).read_text()
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda path: path.stem)
