@@ -72,7 +72,7 @@ def leaves_text_unescaped(bench: Bench) -> Finding:
 @asks_aws
 def knows_regexp_escapes(bench: Bench) -> Finding:
     text = _outcome(bench)["cleaned"]
-    return finding(text == "a?b", f"of a, U+202E, b: {text!r}")
+    return finding(text == "a?b\U0001f600?", f"of a, U+202E, b, a smiling face, C: {text!r}")
 
 
 @asks_aws
@@ -220,7 +220,11 @@ def _first() -> State:
         "Type": "Pass",
         "Assign": {
             "spelt": "{% $string({'a': 'ü'}) %}",
-            "cleaned": "{% $replace('a\u202eb', /[\\u202d-\\u202e]/, '?') %}",
+            "cleaned": (
+                "{% $replace('a\u202eb\U0001f600C', "
+                r"/[\u202d-\u202e]|c|[\ud800-\udbff](?![\udc00-\udfff])"
+                r"|(?<![\ud800-\udbff])[\udc00-\udfff]/i, '?') %}"
+            ),
             "polls": 0,
             "seconds": 1,
             "status": "",
