@@ -41,10 +41,9 @@ class Deployment:
     def build(self) -> None:
         self.built = deploy.build(self.cloud, self.project)
 
-    def deploy(self) -> Stack:
-        return deploy.deploy(
-            self.cloud, STACK_NAME, self.built, {"BatchWindowSeconds": "1"}, self.project
-        )
+    def deploy(self, **changed: str) -> Stack:
+        parameters = {"BatchWindowSeconds": "1", **changed}
+        return deploy.deploy(self.cloud, STACK_NAME, self.built, parameters, self.project)
 
     @property
     def built_sql(self) -> Path:
@@ -174,6 +173,30 @@ def test_edited_schema_file_fails_the_deploy_by_name(
 
     assert f"{SCHEMA}:waseditedafterithadbeenapplied" in without_blanks(caught.value)
     assert deployment.applied() == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"DatabaseName": "sales"}, 'database"sales"doesnotexist'),
+        (
+            {"BaseCapacity": "16", "SecurityGroupIds": "sg-00000001"},
+            "Can'tupdatemultipleconfigurationsatthesametime",
+        ),
+    ],
+    ids=["another database", "two settings of the workgroup"],
+)
+def test_what_no_live_stack_takes_leaves_it_as_it_was(
+    deployment: Deployment, changed: dict[str, str], reason: str
+) -> None:
+    secret = deployment.pipeline.stack.secret("LoaderSecretArn")
+    with pytest.raises(deploy.DeployError) as caught:
+        deployment.deploy(**changed)
+
+    assert reason in without_blanks(caught.value)
+    assert deployment.status() == "UPDATE_ROLLBACK_COMPLETE"
+    assert deployment.pipeline.stack.secret("LoaderSecretArn") == secret
+    assert deployment.pipeline.who_logs_in("LoaderSecretArn") == ("etl_loader", "dev")
 
 
 @pytest.mark.parametrize("stack", ["Second-Pipeline", "second-pipeline-with-a-longer-name"])
