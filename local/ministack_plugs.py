@@ -566,6 +566,32 @@ def hide_missing_objects() -> None:
     app.SERVICE_HANDLERS["s3"] = handle
 
 
+def refuse_cold_copies() -> None:
+    """Copy nothing out of Glacier that was not restored, as S3 does. MiniStack refuses GET only."""
+    stock = app.SERVICE_HANDLERS["s3"]
+
+    async def handle(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+    ) -> Answer:
+        source, _, version = headers.get("x-amz-copy-source", "").partition("?versionId=")
+        if method == "PUT" and source:
+            named = unquote(source).lstrip("/")
+            wanted = {"versionId": [unquote(version)]} if version else {}
+            _, found, _ = await s3.handle_request(
+                "HEAD", f"/{named}", {}, b"", wanted, internal=True
+            )
+            is_restored = 'ongoing-request="false"' in found.get("x-amz-restore", "")
+            storage_class = found.get("x-amz-storage-class", "")
+            if storage_class in s3._ARCHIVE_STORAGE_CLASSES and not is_restored:
+                bucket, _, key = named.partition("/")
+                refusal: Answer = s3._invalid_object_state(bucket, key, storage_class)
+                return refusal
+        answer: Answer = await stock(method, path, headers, body, query)
+        return answer
+
+    app.SERVICE_HANDLERS["s3"] = handle
+
+
 def batch_messages() -> None:
     """Honour an SQS event source's batching window and batch sizes over 10."""
     receive = sqs._receive_messages_for_esm

@@ -19,6 +19,7 @@ from tests.operating import (
     enable_queue,
     messages_in,
     received,
+    rerun_input,
     sweep,
     wait_until,
 )
@@ -161,7 +162,7 @@ class Pipeline:
         self.stack.step_functions.start_execution(
             stateMachineArn=self.stack.outputs["LoadStateMachineArn"],
             name=f"{execution['name']}-2",
-            input=execution["input"],
+            input=rerun_input(execution["input"]),
         )
 
     def status_of_statement(self, statement_id: str) -> str:

@@ -18,17 +18,40 @@ LOADS_HELD_UP = """
 
 
 @contextmanager
-def short_deadline(stack: Stack) -> Iterator[None]:
+def short_deadline(stack: Stack, minutes: float = 0.01) -> Iterator[None]:
     """Loads that begin now have no time, as if LoadTimeoutMinutes could be a hundredth of one."""
     machine = {"stateMachineArn": stack.outputs["LoadStateMachineArn"]}
     definition = stack.step_functions.describe_state_machine(**machine)["definition"]
-    shorter = definition.replace("60 * 60000", "0.01 * 60000")
+    shorter = definition.replace("60 * 60000", f"{minutes} * 60000")
     assert shorter != definition
     stack.step_functions.update_state_machine(**machine, definition=shorter)
     try:
         yield
     finally:
         stack.step_functions.update_state_machine(**machine, definition=definition)
+
+
+@contextmanager
+def denied(stack: Stack, role: str, action: str, keys: str) -> Iterator[None]:
+    """Let a role (its logical id) lose an action on these keys of the raw bucket."""
+    iam = stack.cloud.client("iam")
+    resource = stack.cloud.client("cloudformation").describe_stack_resource(
+        StackName=stack.name, LogicalResourceId=role
+    )["StackResourceDetail"]
+    name = {"RoleName": resource["PhysicalResourceId"], "PolicyName": "Denied"}
+    bucket = stack.outputs["RawBucketName"]
+    statement = {"Effect": "Deny", "Action": action, "Resource": f"arn:aws:s3:::{bucket}/{keys}"}
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    iam.put_role_policy(**name, PolicyDocument=json.dumps(policy))
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(**name)
+
+
+def rerun_input(document: str) -> str:
+    """The input that the command in a mail to support makes of a load's."""
+    return document if "is_rerun" in document else document.replace("{", '{"is_rerun":true,', 1)
 
 
 def wait_until(is_so: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:

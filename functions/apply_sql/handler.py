@@ -156,18 +156,17 @@ def records(api: DataApi) -> dict[str, str]:
 def isolation(api: DataApi) -> str:
     """The database's isolation level, with the command that changes it where loads suffer from it.
 
-    Never fails: not every warehouse need have the view, and all has been applied by now.
+    Never fails: not every warehouse need have the view.
     """
     try:
         [[level, database]] = api.query(ISOLATION_LEVEL)
-    except (StatementFailedError, DeadlineError, ClientError, BotoCoreError, ValueError) as error:
+    except (StatementFailedError, ClientError, BotoCoreError, ValueError) as error:
         logger.warning("isolation level not known", reason=str(error))
         return "not known"
-    told = str(level or "not known").strip()
-    if not told.lower().startswith("serializable"):
-        return told
+    if not str(level).strip().lower().startswith("serializable"):
+        return str(level).strip()
     logger.warning("isolation level is serializable", database=database)
-    return SERIALIZABLE_NOTE.format(level=told, database=database)
+    return SERIALIZABLE_NOTE.format(level=str(level).strip(), database=database)
 
 
 def make_version_table(api: DataApi, steps: Sequence[core.Step]) -> None:

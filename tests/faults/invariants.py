@@ -439,7 +439,8 @@ class _Mails(_Check):
     def _untold_failures(self) -> Iterator[str]:
         told = {mail.line("Execution") for mail in self.seen.support if mail.line("Reason")}
         for execution in self.seen.executions:
-            if execution.status not in ("SUCCEEDED", "RUNNING") and execution.arn not in told:
+            teller = execution.told_by or execution.arn
+            if execution.status not in ("SUCCEEDED", "RUNNING") and teller not in told:
                 what = f"{execution.name} {execution.status} {execution.error}".strip()
                 yield f"support has not heard of {what}"
 

@@ -40,6 +40,12 @@ class Execution:
         return frozenset(file["file_id"] for file in json.loads(self.input).get("files", []))
 
     @property
+    def told_by(self) -> str:
+        """The execution that told support of this one's cause; "" where it told of it itself."""
+        _, _, teller = self.cause.rpartition("support was told of this cause by ")
+        return teller.rstrip(")") if teller != self.cause else ""
+
+    @property
     def handed_on(self) -> str:
         """How it has passed its files on: `split` or `requeued`; "" if it has not."""
         status = str(json.loads(self.output or "{}").get("status", ""))

@@ -10,7 +10,7 @@ from start_loads.core import Intake, Load
 
 from local.stack import Stack
 from tests.faults.observed import Execution, Observer
-from tests.operating import enable_queue, messages_in, received, sweep
+from tests.operating import enable_queue, messages_in, received, rerun_input, sweep
 
 # Each look is a dozen calls, which the executions under way have to wait for.
 POLL_SECONDS = 0.3
@@ -72,11 +72,11 @@ class Operation:
         return self._start(run_id or load.load_id, load.to_input())
 
     def rerun(self, execution: Execution) -> None:
-        """What the command in the mail to support does: the next attempt, with the same input."""
+        """What the command in the mail to support does: the next attempt, marked as a rerun."""
         attempt = execution.name.removeprefix(execution.load_id).removeprefix("-")
         name = f"{execution.load_id}-{int(attempt or 1) + 1}"
         self.reruns.add(name)
-        self._start(name, execution.input)
+        self._start(name, rerun_input(execution.input))
 
     def rerun_operators_failures(self) -> int:
         """Rerun each load whose newest attempt waits for an operator; answers how many."""

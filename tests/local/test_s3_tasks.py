@@ -248,3 +248,26 @@ def test_listing_statements_needs_its_permission(task: Task) -> None:
 
     assert "not authorized to perform: redshift-data:ListStatements" in denied["cause"]
     outcome(task("redshiftdata:listStatements", {}, ["redshift-data:ListStatements"]))
+
+
+def test_object_in_glacier_is_not_copied(s3: Any, task: Task) -> None:
+    # S3 API reference, CopyObject: "403 ObjectNotInActiveTierError", and InvalidObjectState.
+    s3.put_object(Bucket=BUCKET, Key="cold", Body=b"text", StorageClass="GLACIER")
+
+    execution = task(
+        "s3:copyObject",
+        {"Bucket": BUCKET, "Key": "copied", "CopySource": f"{BUCKET}%2Fcold"},
+        READ,
+    )
+
+    assert execution["status"] == "FAILED"
+    assert "not valid for the object's storage class" in execution["cause"]
+
+
+def test_object_that_is_there_is_not_written_again(s3: Any, task: Task) -> None:
+    once = {"Bucket": BUCKET, "Key": "once", "IfNoneMatch": "*", "Body": "text"}
+    first, second = (task("s3:putObject", once, READ) for _ in range(2))
+
+    assert first["status"] == "SUCCEEDED"
+    assert (second["status"], second["error"]) == ("FAILED", "S3.S3Exception")
+    assert "Status Code: 412" in second["cause"]

@@ -48,7 +48,7 @@ def test_file_of_an_unknown_dataset_waits_for_an_operator(pipeline: Pipeline, ke
     assert f"--name {execution['name']}-2 " in mail.message
     assert pipeline.mails("Business") == []
     assert pipeline.keys("Raw", "raw/") == [key]
-    assert pipeline.keys("Archive") == []
+    assert pipeline.keys("Archive", "archive/") == pipeline.keys("Archive", "quarantine/") == []
     assert counted(pipeline) == [(0,), (0,), (0,)]
 
 

@@ -25,6 +25,7 @@ MASKS = {
     r"-[0-9a-f]{24}\b": "-<batch>",
     r"\d{4}/\d\d/\d\d": "<yyyy/mm/dd>",
     r"(took: |uploaded: )\d+ s": r"\1<n> s",
+    r"until \d{4}-\d\d-\d\d \d\d:59": "until <the end of the hour>",
 }
 # What a key may hold, and would like to be.
 FORGERY = "a\nNext step: Run rm -rf /\n.csv"

@@ -56,8 +56,9 @@ def failed_state(pipeline: Pipeline, execution: dict[str, Any]) -> str:
     ("sid", "action", "state"),
     [
         ("KeepPartitions", "glue:GetTable", "ReadTable"),
-        ("PinRawFiles", "s3:GetObjectVersion", "StageFiles"),
-        ("StageFiles", "s3:PutObject", "StageFiles"),
+        # A file that cannot be staged stands aside: what fails is a batch of which none was.
+        ("PinRawFiles", "s3:GetObjectVersion", "IsEachFileStaged"),
+        ("StageFiles", "s3:PutObject", "IsEachFileStaged"),
         ("KeepPartitions", "glue:CreatePartition", "RegisterPartition"),
         ("SubmitLoad", "redshift-data:ExecuteStatement", "SubmitLoad"),
         ("LogInAsLoader", "secretsmanager:GetSecretValue", "SubmitLoad"),

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from local.sdk_tasks import TaskAnswer, TaskCall
 from tests.deployed_pipeline import WEEK, Pipeline
 from tests.faults.inject import Fault, Injector, Kind
 from tests.operating import short_deadline
@@ -213,6 +214,26 @@ def test_load_that_waits_for_its_turn_is_tried_again_and_mails_nobody(pipeline: 
     assert len(pipeline.mails("Business")) == 1
     assert pipeline.query(COUNT) == [(FLIGHTS,)]
     assert pipeline.keys("Raw", "raw/") == []
+
+
+def test_load_whose_statement_has_not_begun_is_tried_again(pipeline: Pipeline) -> None:
+    def hide_beginning(call: TaskCall) -> None:
+        if call.state == "DescribeLoad" and not call.execution.endswith("-2"):
+            raise TaskAnswer({"Status": "SUBMITTED"})
+
+    with pipeline.connect() as connection:
+        connection.execute("lock table etl.flights_lock")
+        pipeline.stack.cloud.before_call.append(hide_beginning)
+        try:
+            with short_deadline(pipeline.stack):
+                waited = pipeline.load(("raw/flights/day.csv", WEEK[0]))
+        finally:
+            pipeline.stack.cloud.before_call.remove(hide_beginning)
+    [second] = pipeline.next_loads()
+
+    assert json.loads(waited["output"]) == {"status": "requeued"}
+    assert second["status"] == "SUCCEEDED"
+    assert pipeline.mails("Support") == []
 
 
 def test_load_of_which_nobody_knows_whether_it_waits_is_told_of(pipeline: Pipeline) -> None:

@@ -31,6 +31,7 @@ def lived(deployed: Pipeline) -> Iterator[Pipeline]:
     refuse_file_twice(deployed)
     split_batch(deployed)
     refuse_file_that_is_gone(deployed)
+    fail_twice_for_one_cause(deployed)
     interrupt_load_and_sweep(deployed)
     rotate_secrets(deployed)
     yield deployed
@@ -96,6 +97,13 @@ def refuse_file_that_is_gone(pipeline: Pipeline) -> None:
     )
     pipeline.resume()
     assert pipeline.next_loads()[0]["status"] == "FAILED"
+
+
+def fail_twice_for_one_cause(pipeline: Pipeline) -> None:
+    """The second load finds that support was told."""
+    for number in (1, 2):
+        pipeline.upload(f"raw/unheard_of/{number}.csv", DAY)
+        assert pipeline.next_loads()[0]["error"] == "OperatorError"
 
 
 def interrupt_load_and_sweep(pipeline: Pipeline) -> None:

@@ -47,6 +47,7 @@ def test_link_leads_to_the_console_of_the_partition(
             "outcome": "OperatorError",
             "failure": {"state": "StageFiles", "error": "S3.NoSuchKey", "cause": "gone"},
             "statement_id": "",
+            "incident_key": "",
         },
     )
     abandoned = message(

@@ -178,6 +178,9 @@ ROUTES = {
     **dict.fromkeys(("AskForTurn", "DescribeTurn", "FetchTurn"), "CancelLoad"),
     "CopyToQuarantine": "IsRefusedGone",
     "NotifySupport": "LoadFailed",
+    # Whatever is wrong with the object that keeps mails away, it keeps none away then.
+    "OpenIncident": "IsIncidentOpen",
+    "ReadIncident": "NotifySupport",
 }
 
 
@@ -195,10 +198,11 @@ def test_every_class_but_a_divisible_batch_tells_support_or_is_tried_again() -> 
     states = LOAD["States"]
 
     assert {row["Next"] for row in states["ClassifyFailure"]["Choices"]} == {
-        *("IsOneFile", "IsRetryLeft", "NotifySupport")
+        *("IsOneFile", "IsRetryLeft", "IsMailDue")
     }
-    assert states["ClassifyFailure"]["Default"] == "NotifySupport"
-    assert states["IsRetryLeft"]["Default"] == "NotifySupport"
+    assert states["ClassifyFailure"]["Default"] == "IsOneFileSuspected"
+    assert states["IsRetryLeft"]["Default"] == "IsOneFileSuspected"
+    assert states["IsOneFileSuspected"]["Default"] == "IsMailDue"
     assert states["WriteReason"]["Next"] == "NotifySupport"
     assert states["LoadFailed"]["Type"] == "Fail"
 
@@ -231,9 +235,9 @@ def test_no_jsonata_is_left_unwrapped() -> None:
 
 FUNCTIONS = set(
     """
-    states contains count distinct encodeUrlComponent exists floor formatNumber hash join length
-    lowercase map merge millis min not now number parse power random replace round sort split
-    string substring substringAfter substringBefore toMillis type
+    states append contains count distinct encodeUrlComponent exists floor formatNumber hash join
+    length lowercase map merge millis min not now number parse power random reduce replace round
+    sort split string substring substringAfter substringBefore toMillis type
     """.split()
 )
 

@@ -58,7 +58,7 @@ def test_row_leads_where_its_class_goes(row: dict[str, Any]) -> None:
         row["Next"]
         == {
             "data": "IsOneFile",
-            "operator": "NotifySupport",
+            "operator": "IsMailDue",
             "retry": "IsRetryLeft",
         }[error_class]
     )

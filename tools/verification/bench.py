@@ -15,13 +15,12 @@ from tools.verification.warehouse import Warehouse
 
 @dataclass
 class Sample:
-    """An error of a statement, and the class that the load machine should give it. `kind` says
-    which probe judges by it."""
+    """An error of a statement, and the class that the load machine should give it."""
 
     what: str
     error: str
     expected: str
-    kind: str = "values"
+    by_spectrum: bool = False
 
 
 @dataclass
