@@ -51,7 +51,7 @@ SERIALIZATION_FAILURE = "40001"
 SERVER_SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "max_connections": "100",
+    "max_connections": "1000",
     "shared_buffers": "64MB",
     "work_mem": "32MB",
     # Nothing outlives this computer's operating system, so nothing is worth a flush. What was

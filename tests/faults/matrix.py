@@ -23,7 +23,7 @@ from tests.faults.operation import wait_until
 from tests.operating import short_deadline
 
 DEFINITIONS = Path(__file__).parents[2] / "statemachine"
-# More at once would take each other's time, and the warehouse has 100 sessions.
+# More at once would take each other's time.
 AT_ONCE = 24
 STRIKE_SECONDS = 20.0
 # What follows a strike (retries, cancelling) takes less, at the scale of the tests' waits.
@@ -40,6 +40,8 @@ class Scenario(StrEnum):
     REFUSED = "a bad file that was refused before"
     SLOW = "a good file, whose load waits for its turn beyond its deadline"
     ABANDONED = "a good file, whose load is aborted while its statement runs"
+    TOLD = "a good file, whose table may not be read"
+    TOLD_ALREADY = "the same, and support seems to have been told"
 
 
 USUAL = {"load": Scenario.GOOD, "abandoned_load": Scenario.ABANDONED}
@@ -53,6 +55,13 @@ SCENARIOS = {
     ("load", "FindReason"): Scenario.REFUSED,
     ("load", "WriteReason"): Scenario.BAD,
     ("load", "NotifySupport"): Scenario.BAD,
+    ("load", "OpenIncident"): Scenario.TOLD,
+    ("load", "ReadIncident"): Scenario.TOLD_ALREADY,
+}
+# What else goes wrong, so that an execution comes to the task.
+FURTHER_FAULTS = {
+    Scenario.TOLD: [("ReadTable", Kind.DENIED)],
+    Scenario.TOLD_ALREADY: [("ReadTable", Kind.DENIED), ("OpenIncident", Kind.ANSWER_LOST)],
 }
 
 
@@ -167,6 +176,8 @@ class Matrix:
             fault = Fault(cell.machine, cell.state, cell.kind, runs=self._runs[cell])
             self._faults[cell] = fault
             self._injector.add(fault)
+            for state, kind in FURTHER_FAULTS.get(cell.scenario, ()):
+                self._injector.add(Fault(cell.machine, state, kind, runs=self._runs[cell]))
 
     # ---------------------------------------------------------------- while they strike
 

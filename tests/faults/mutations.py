@@ -46,6 +46,7 @@ class Mutation:
 
 
 CONCURRENCY = "tests/faults/test_concurrency.py::"
+DIVIDED = "tests/pipeline/test_divided_batches.py::"
 RERUN = "tests/pipeline/test_rerun.py::"
 PRIVILEGES = "tests/sql/test_privileges.py::"
 TURNS = "tests/sql/test_turns.py::"
@@ -101,24 +102,6 @@ MUTATIONS = (
         "sql/procedures/register_files.sql",
         (("        where numbered.occurrence = 1\n", ""),),
         LEDGER + "test_file_that_is_given_twice_counts_once",
-    ),
-    Mutation(
-        "the dot behind keys, without which trailing blanks do not count",
-        "sql/procedures/register_files.sql",
-        (
-            (
-                "object_key || '.' in (select batch.object_key || '.' from",
-                "object_key in (select batch.object_key from",
-            ),
-            ("partition by candidates.object_key || '.'", "partition by candidates.object_key"),
-        ),
-        "tests/sql/test_versions.py::test_keys_that_differ_in_trailing_blanks_are_two_files",
-    ),
-    Mutation(
-        "the question before a statement that may have nothing to change",
-        "sql/procedures/finish_load.sql",
-        (("    if v_replaced_files > 0 then\n", "    if v_replaced_files >= 0 then\n"),),
-        "tests/sql/test_thrift.py::test_load_of_what_is_in_the_ledger_records_itself_alone",
     ),
     Mutation(
         "the search path that a procedure with its owner's rights pins",
@@ -180,6 +163,41 @@ MUTATIONS = (
             ),
         ),
         "tests/pipeline/test_load.py::test_any_key_loads_like_any_other",
+    ),
+    Mutation(
+        "the way back to the queue of a load whose turn did not come",
+        "statemachine/load.asl.yaml",
+        (("{% $turn = 'waits' and (", "{% false and ("),),
+        RERUN + "test_load_that_waits_for_its_turn_is_tried_again_and_mails_nobody",
+    ),
+    Mutation(
+        "the standing aside of files that cannot be staged",
+        "statemachine/load.asl.yaml",
+        (
+            (
+                "$count($unstaged_files) = $count($states.context.Execution.Input.files) and ",
+                "$count($unstaged_files) > 0 or ",
+            ),
+        ),
+        DIVIDED + "test_file_in_glacier_stands_aside_and_the_mail_names_it",
+    ),
+    Mutation(
+        "the split of a batch whose error no row knows",
+        "statemachine/load.asl.yaml",
+        (("            $outcome = 'OperatorError'\n", "            false\n"),),
+        DIVIDED + "test_error_that_no_row_knows_keeps_no_neighbour_waiting",
+    ),
+    Mutation(
+        "the condition that lets one load alone write an incident",
+        "statemachine/load.asl.yaml",
+        (('      IfNoneMatch: "*"\n', ""),),
+        DIVIDED + "test_one_cause_makes_one_mail_and_a_rerun_another",
+    ),
+    Mutation(
+        "the look at who wrote an incident that is there",
+        "statemachine/load.asl.yaml",
+        (("{% $told_by = $states.context.Execution.Id %}", "{% false %}"),),
+        DIVIDED + "test_fault_of_the_incident_keeps_no_mail_away",
     ),
     Mutation(
         "the attempt in the ClientToken of a statement",
