@@ -46,7 +46,9 @@ class LaptopCloud:
     `port` serves every AWS service, `warehouse_port` the first Redshift workgroup; 0 takes a free
     port. `wait_scale` shrinks the waits and retry intervals of state machines. `bridge` is one more
     address of this computer, where containers find AWS under the same port. `before_call` and
-    `after_call` hold callables that see each AWS call of a state machine (see `SdkTasks`).
+    `after_call` hold callables that see each AWS call of a state machine (see `SdkTasks`), and
+    `before_resource` such as see each resource that CloudFormation is about to make, by type and
+    logical id.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class LaptopCloud:
         self._warehouse_port = warehouse_port
         self._wait_scale = wait_scale
         self._cleanup = contextlib.ExitStack()
+        self.before_resource: list[Callable[[str, str], None]] = []
         self.folder = Path()
         self.endpoint_url = ""
 
@@ -186,7 +189,7 @@ class LaptopCloud:
         ministack_plugs.provision_redshift(self._redshift)
         ministack_plugs.serve_redshift_serverless(RedshiftServerlessApi(self._redshift).handle)
         ministack_plugs.serve_redshift(RedshiftApi(self._redshift).handle)
-        ministack_plugs.refuse_as_aws_does()
+        ministack_plugs.refuse_as_aws_does(self.before_resource)
         ministack_plugs.cut_generated_names()
         ministack_plugs.validate_change_sets()
         ministack_plugs.provision_composite_alarms(self.endpoint_url, REGION)

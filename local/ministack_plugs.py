@@ -45,6 +45,8 @@ logger = logging.getLogger(__name__)
 Answer = tuple[int, dict[str, str], bytes]
 Handler = Callable[[str, str, dict[str, str], bytes, dict[str, list[str]]], Awaitable[Answer]]
 
+ResourceHook = Callable[[str, str], None]
+
 CHANGE_SET_ID = re.compile("<Id>(.*)</Id>")
 # aws/aws-cdk-cli#1000 and aws/aws-sam-cli#9154 show it with another check of the same kind.
 VALIDATION_FAILED = (
@@ -52,6 +54,7 @@ VALIDATION_FAILED = (
     "troubleshoot Early Validation errors, use the DescribeEvents API for detailed failure "
     "information."
 )
+
 SQS_TO_LAMBDA_LIMIT_BYTES = 6_000_000
 NO_TIME_LIMIT = 10.0**9
 
@@ -134,11 +137,16 @@ def _provision_on_worker(types: Collection[str]) -> None:
     stacks._runs_on_worker_thread = runs_on_worker_thread
 
 
-def refuse_as_aws_does() -> None:
-    """Hold a resource's properties against what AWS refuses, before it is made or changed."""
+def refuse_as_aws_does(before_resource: list[ResourceHook]) -> None:
+    """Hold a resource's properties against what AWS refuses, before it is made or changed.
+
+    The hooks are called before one is made; what they raise fails it.
+    """
     provision, update = stacks._provision_resource, stacks._update_resource
 
     def provision_resource(kind: str, logical_id: str, properties: Any, stack: str) -> Any:
+        for hook in list(before_resource):
+            hook(kind, logical_id)
         refusals.check(kind, properties)
         return provision(kind, logical_id, properties, stack)
 
