@@ -36,7 +36,7 @@ from ministack.services import (
 )
 from ministack.services.cloudformation import changesets, provisioners, stacks
 
-from local import names, refusals
+from local import names, neighbours, refusals
 from local.redshift import Redshift
 from local.sdk_tasks import RoleClients, SdkTasks, TaskError, in_state, running
 
@@ -148,6 +148,7 @@ def refuse_as_aws_does(before_resource: list[ResourceHook]) -> None:
         for hook in list(before_resource):
             hook(kind, logical_id)
         refusals.check(kind, properties)
+        neighbours.check(kind, logical_id, properties, stack)
         return provision(kind, logical_id, properties, stack)
 
     def update_resource(kind: str, name: str, old: Any, new: Any, *rest: Any) -> Any:

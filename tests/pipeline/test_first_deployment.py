@@ -23,6 +23,8 @@ PARAMETERS = {
     "FreshnessHours": "24",
 }
 REASON = "The test lets it fail."
+# A whole deployment, on a busy machine.
+PATIENCE = 300.0
 
 # What goes with another resource: there is no list of it in the account.
 PARTS = {
@@ -191,10 +193,12 @@ def test_nothing_is_left(cloud: LaptopCloud, template_url: str, logical_id: str)
 
     with failing(cloud, logical_id) as failed:
         stack_id = create(cloud, template_url)
-        wait_until(lambda: not status(cloud, stack_id).endswith("_IN_PROGRESS"))
+        try:
+            wait_until(lambda: not status(cloud, stack_id).endswith("_IN_PROGRESS"), PATIENCE)
 
-    assert failed
-    assert status(cloud, stack_id) == "ROLLBACK_COMPLETE"
-    assert census(cloud) == before
-    cloud.client("cloudformation").delete_stack(StackName=stack_id)
-    wait_until(lambda: status(cloud, stack_id) == "DELETE_COMPLETE")
+            assert failed
+            assert status(cloud, stack_id) == "ROLLBACK_COMPLETE"
+            assert census(cloud) == before
+        finally:
+            cloud.client("cloudformation").delete_stack(StackName=stack_id)
+            wait_until(lambda: status(cloud, stack_id) == "DELETE_COMPLETE", PATIENCE)
