@@ -190,6 +190,7 @@ class LaptopCloud:
         ministack_plugs.serve_redshift_serverless(RedshiftServerlessApi(self._redshift).handle)
         ministack_plugs.serve_redshift(RedshiftApi(self._redshift).handle)
         ministack_plugs.refuse_as_aws_does(self.before_resource)
+        ministack_plugs.join_lists_in_conditions()
         ministack_plugs.cut_generated_names()
         ministack_plugs.validate_change_sets()
         ministack_plugs.provision_composite_alarms(self.endpoint_url, REGION)

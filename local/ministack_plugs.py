@@ -34,7 +34,7 @@ from ministack.services import (
     sqs,
     stepfunctions,
 )
-from ministack.services.cloudformation import changesets, provisioners, stacks
+from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
 
 from local import names, neighbours, refusals
 from local.redshift import Redshift
@@ -157,6 +157,29 @@ def refuse_as_aws_does(before_resource: list[ResourceHook]) -> None:
 
     stacks._provision_resource = provision_resource
     stacks._update_resource = update_resource
+
+
+def join_lists_in_conditions() -> None:
+    """Have a condition know an empty list: the stock one takes `!Join ["", !Ref List]` as it is."""
+    stock = engine._evaluate_conditions
+
+    def evaluate_conditions(template: Any, parameters: Any) -> Any:
+        conditions = _joined(template.get("Conditions", {}), parameters)
+        return stock({**template, "Conditions": conditions}, parameters)
+
+    for module in (engine, changesets, handlers, stacks):
+        module._evaluate_conditions = evaluate_conditions
+
+
+def _joined(value: Any, parameters: Any) -> Any:
+    match value:
+        case {"Fn::Join": [separator, {"Ref": name}]} if name in parameters:
+            return separator.join(parameters[name]["Value"].split(","))
+        case dict():
+            return {key: _joined(part, parameters) for key, part in value.items()}
+        case list():
+            return [_joined(part, parameters) for part in value]
+    return value
 
 
 def cut_generated_names() -> None:

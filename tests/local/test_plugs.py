@@ -262,6 +262,26 @@ def test_clusters_are_asked_for(client: Client, plugged: bool) -> None:
     assert (refused.value.response["Error"]["Code"] == "ClusterNotFound") == plugged
 
 
+def test_condition_knows_an_empty_list(client: Client, plugged: bool) -> None:
+    template = {
+        "Parameters": {"Names": {"Type": "CommaDelimitedList", "Default": ""}},
+        "Conditions": {
+            "IsEmpty": {"Fn::Equals": [{"Fn::Join": ["", {"Ref": "Names"}]}, ""]},
+        },
+        "Resources": {
+            "Topic": {"Type": "AWS::SNS::Topic", "Condition": "IsEmpty"},
+            "Queue": {"Type": "AWS::SQS::Queue"},
+        },
+    }
+    formation = client("cloudformation")
+    formation.create_stack(StackName="conditions", TemplateBody=json.dumps(template))
+    waiter = formation.get_waiter("stack_create_complete")
+    waiter.wait(StackName="conditions", WaiterConfig={"Delay": 1, "MaxAttempts": 20})
+
+    made = formation.list_stack_resources(StackName="conditions")["StackResourceSummaries"]
+    assert ("Topic" in {item["LogicalResourceId"] for item in made}) is plugged
+
+
 def is_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
