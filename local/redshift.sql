@@ -360,6 +360,39 @@ begin
 end;
 $$;
 
+-- VARCHARs that differ in trailing blanks alone are equal on Redshift. PostgreSQL's char(n) compares
+-- that way, so its functions do it here. In procedures that pin their search path these operators go
+-- before PostgreSQL's: for =, <>, in, not in, nullif and joins.
+create schema redshift_comparison;
+grant usage on schema redshift_comparison to public;
+
+create function redshift_comparison.equal(text, text)
+returns boolean language internal immutable strict parallel safe as 'bpchareq';
+create function redshift_comparison.not_equal(text, text)
+returns boolean language internal immutable strict parallel safe as 'bpcharne';
+create function redshift_comparison.hash(text)
+returns integer language internal immutable strict parallel safe as 'hashbpchar';
+create operator redshift_comparison.= (
+    function = redshift_comparison.equal, leftarg = text, rightarg = text,
+    commutator = operator(redshift_comparison.=), negator = operator(redshift_comparison.<>),
+    restrict = eqsel, join = eqjoinsel, hashes
+);
+create operator redshift_comparison.<> (
+    function = redshift_comparison.not_equal, leftarg = text, rightarg = text,
+    commutator = operator(redshift_comparison.<>), negator = operator(redshift_comparison.=),
+    restrict = neqsel, join = neqjoinsel
+);
+create operator class redshift_comparison.text_hash for type text using hash as
+operator 1 redshift_comparison.= (text, text), function 1 redshift_comparison.hash(text);
+
+-- What PARTITION BY goes by; the gate calls it.
+create function redshift.comparable(p_value anyelement) returns anyelement language sql immutable as
+$$ select p_value $$;
+create function redshift.comparable(p_value text) returns text language sql immutable as
+$$ select rtrim(p_value, ' ') $$;
+create function redshift.comparable(p_value varchar) returns varchar language sql immutable as
+$$ select rtrim(p_value, ' ') $$;
+
 -- ---- numbers ---------------------------------------------------------------------------------
 
 create function redshift.round(numeric) returns numeric language sql immutable as
@@ -501,6 +534,15 @@ begin
         return null;
     end if;
     raise invalid_json_text using message = 'JSON parsing error';
+end;
+$$;
+
+create function redshift.json_parse(p_text text) returns jsonb language plpgsql immutable strict as $$
+begin
+    return p_text::jsonb;
+exception
+    when others then
+        raise invalid_json_text using message = 'JSON parsing error';
 end;
 $$;
 

@@ -10,7 +10,7 @@ import csv
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 OPEN_CSV = "org.apache.hadoop.hive.serde2.OpenCSVSerde"
@@ -18,6 +18,26 @@ MAX_ROW_BYTES = (
     4 * 1024 * 1024
 )  # AWS: "the maximum row size supported by Redshift Spectrum is 4 MB"
 BLOCK_BYTES = 1024 * 1024
+MAX_VALUE_BYTES = 65_535  # what Spectrum holds a `string` to
+
+# What a table may say of rows that do not fit it, and what each property may be. Source: Amazon
+# Redshift, CREATE EXTERNAL TABLE, TABLE PROPERTIES.
+_ACTIONS = {"DISABLED", "FAIL", "SET_TO_NULL", "DROP_ROW"}
+HANDLING_PROPERTIES = {
+    "column_count_mismatch_handling": _ACTIONS,
+    "invalid_char_handling": _ACTIONS | {"REPLACE"},
+    "numeric_overflow_handling": _ACTIONS,
+    "surplus_bytes_handling": _ACTIONS | {"TRUNCATE"},
+    "surplus_char_handling": _ACTIONS | {"TRUNCATE"},
+}
+# Those that concern text, and what the laptop cloud does of them.
+_HANDLED = {
+    "column_count_mismatch_handling": {"DISABLED", "FAIL", "SET_TO_NULL", "DROP_ROW"},
+    "invalid_char_handling": {"FAIL"},
+    "surplus_char_handling": {"FAIL", "SET_TO_NULL"},
+}
+_NOT_HANDLED = ("compression_type", "serialization.null.format")
+_SERDE_PARAMETERS = {"separatorChar", "quoteChar", "escapeChar", "serialization.format"}
 
 NULL = "\\N"
 
@@ -134,6 +154,39 @@ def _without_lines(block: bytes, skip: int) -> tuple[bytes, int]:
 
 
 @dataclass(frozen=True)
+class Handling:
+    """What becomes of rows that do not fit their table, by the table's properties.
+
+    A property that is not set is what the documentation calls the default, or the SerDe's own way.
+    """
+
+    column_count: str = "DISABLED"
+    surplus_char: str = "SET_TO_NULL"
+
+    @classmethod
+    def from_properties(cls, properties: Mapping[str, str]) -> "Handling":
+        """Read a table's properties. Raises FormatError for one that Redshift does not document, or
+        that the laptop cloud does not do."""
+        for name, value in properties.items():
+            _check_property(name, value)
+        if properties.get("data_cleansing_enabled") != "true":
+            return cls()
+        return cls(
+            properties.get("column_count_mismatch_handling", cls.column_count),
+            properties.get("surplus_char_handling", cls.surplus_char),
+        )
+
+
+def _check_property(name: str, value: str) -> None:
+    if name == "data_cleansing_enabled" and value not in ("true", "false"):
+        raise FormatError(f"{name} must be true or false, not {value}")
+    if name.endswith("_handling") and value not in HANDLING_PROPERTIES.get(name, ()):
+        raise FormatError(f"Redshift documents no table property {name} = {value}")
+    if name in _NOT_HANDLED or value not in _HANDLED.get(name, {value}):
+        raise FormatError(f"the laptop cloud does not do {name} = {value}")
+
+
+@dataclass(frozen=True)
 class OpenCsv:
     """Hive's OpenCSVSerde over `width` columns, all of them strings.
 
@@ -147,10 +200,15 @@ class OpenCsv:
     separator: str = ","
     quote: str = '"'
     escape: str = "\\"
+    handling: Handling = Handling()
 
     @classmethod
-    def from_parameters(cls, width: int, parameters: Mapping[str, str]) -> "OpenCsv":
+    def from_parameters(
+        cls, width: int, parameters: Mapping[str, str], handling: Handling | None = None
+    ) -> "OpenCsv":
         """Read the SerDe's parameters separatorChar, quoteChar and escapeChar."""
+        if unknown := parameters.keys() - _SERDE_PARAMETERS:
+            raise FormatError(f"the laptop cloud does not do {', '.join(sorted(unknown))}")
         separator = parameters.get("separatorChar", ",")
         quote = parameters.get("quoteChar", '"')
         escape = parameters.get("escapeChar", "\\")
@@ -160,7 +218,13 @@ class OpenCsv:
             raise FormatError("separatorChar and quoteChar must be one ASCII character each")
         if len({separator, quote, escape, "\n", "\r"}) != 5 or len(escape) != 1:
             raise FormatError("separatorChar, quoteChar and escapeChar must differ")
-        return cls(width, separator, quote, escape)
+        return cls(width, separator, quote, escape, handling or Handling())
+
+    def of(self, key: str) -> "OpenCsv":
+        """The SerDe for the file of this key: columns are counted in plain text alone."""
+        if PurePosixPath(key).suffix.lower() not in (".gz", ".bz2"):
+            return self
+        return replace(self, handling=replace(self.handling, column_count="DISABLED"))
 
     def copy_rows(self, block: bytes, more: Iterable[str]) -> bytes:
         """Turn a block of whole lines into `COPY` text, each row followed by the values `more`."""
@@ -173,18 +237,42 @@ class OpenCsv:
             text = block.decode()
         except UnicodeDecodeError as error:
             raise FormatError("a row is not valid UTF-8") from error
-        return "".join(self._copy_row(row, suffix) for row in self._rows(text)).encode()
+        rows = (self._fitted(row) for row in self._rows(text))
+        return "".join(self._copy_row(row, suffix) for row in rows if row is not None).encode()
+
+    def _fitted(self, row: list[str]) -> list[str | None] | None:
+        """The row as the table's properties have it; None where they drop it."""
+        if len(row) != self.width and self.handling.column_count == "FAIL":
+            raise FormatError(
+                f"Unmatched number of columns: {self.width} in the table, {len(row)} in a row"
+            )
+        if len(row) != self.width and self.handling.column_count == "DROP_ROW":
+            return None
+        return [self._fitted_value(value) for value in row[: self.width]]
+
+    def _fitted_value(self, value: str) -> str | None:
+        if len(value) * 4 <= MAX_VALUE_BYTES or len(value.encode()) <= MAX_VALUE_BYTES:
+            return value
+        if self.handling.surplus_char == "FAIL":
+            raise FormatError(
+                "The length of the data column is longer than the length defined in the table. "
+                f"Table: {MAX_VALUE_BYTES}, Data: {len(value.encode())}"
+            )
+        return None
 
     def _is_plain(self, block: bytes) -> bool:
         """Whether separators alone say where a column ends, and each line has just its columns."""
         separator = self.separator.encode()
-        special = {self.quote.encode(), self.escape.encode(), b"\\", b"\t"} - {separator}
+        special = {self.quote.encode(), self.escape.encode(), b"\\", b"\t", b"\r"} - {separator}
         if self.width == 1 or any(character in block for character in special):
             return False
         if not block.isascii() and not _is_utf8(block):
             return False
         separators = self.width - 1
-        return all(line.count(separator) == separators for line in block[:-1].split(b"\n"))
+        return all(
+            line.count(separator) == separators and len(line) <= MAX_VALUE_BYTES
+            for line in block[:-1].split(b"\n")
+        )
 
     def _rows(self, text: str) -> Iterable[list[str]]:
         if self.escape not in text and self._regular_lines().fullmatch(text):
@@ -207,15 +295,17 @@ class OpenCsv:
     def _regular_lines(self) -> re.Pattern[str]:
         """Match lines on which opencsv and Python's csv module agree: no stray quotes."""
         s, q = re.escape(self.separator), re.escape(self.quote)
-        column = f"(?:{q}(?:[^{q}\n]|{q}{q})*+{q}|[^{s}{q}\n]*+)"
+        column = f"(?:{q}(?:[^{q}\r\n]|{q}{q})*+{q}|[^{s}{q}\r\n]*+)"
         return re.compile(f"(?:{column}(?:{s}{column})*+\n)*+")
 
-    def _copy_row(self, row: list[str], suffix: str) -> str:
+    def _copy_row(self, values: list[str | None], suffix: str) -> str:
+        if None in values:
+            row = [NULL if value is None else copy_value(value) for value in values]
+            return "\t".join(row + [NULL] * (self.width - len(row))) + suffix
+        row = [value for value in values if value is not None]
         missing = self.width - len(row)
-        if missing < 0:
-            row = row[: self.width]
         line = "\t".join(row)
-        if "\\" in line or line.count("\t") != max(len(row) - 1, 0):
+        if "\\" in line or "\r" in line or line.count("\t") != max(len(row) - 1, 0):
             line = "\t".join(map(copy_value, row))
         if missing > 0:
             line = "\t".join([*([line] if row else []), *[NULL] * missing])

@@ -36,6 +36,7 @@ from local.serde import (
     NULL,
     OPEN_CSV,
     FormatError,
+    Handling,
     OpenCsv,
     copy_value,
     decompressed,
@@ -318,7 +319,7 @@ def _storage_rows(
         more = (*values, file.url, str(file.size))
         try:
             for block in line_blocks(decompressed(lake.read(file), file.key), skip):
-                yield serde.copy_rows(block, more)
+                yield serde.of(file.key).copy_rows(block, more)
         except FormatError as error:
             raise _scan_error(file.url, error) from error
         except (ClientError, BotoCoreError) as error:
@@ -334,7 +335,8 @@ def _open_csv(table: Mapping[str, Any], stored: Mapping[str, Any]) -> OpenCsv:
     typed = [column["Name"] for column in columns if column["Type"].lower() != "string"]
     if typed:
         raise FormatError(f"OpenCSVSerde reads strings; other types in: {', '.join(typed)}")
-    return OpenCsv.from_parameters(len(columns), serde.get("Parameters") or {})
+    handling = Handling.from_properties(table.get("Parameters") or {})
+    return OpenCsv.from_parameters(len(columns), serde.get("Parameters") or {}, handling)
 
 
 def failed_row(error: ScanError, width: int) -> bytes:

@@ -156,17 +156,18 @@ def records(api: DataApi) -> dict[str, str]:
 def isolation(api: DataApi) -> str:
     """The database's isolation level, with the command that changes it where loads suffer from it.
 
-    Never fails: not every warehouse need have the view.
+    Never fails: not every warehouse need have the view, and all has been applied by now.
     """
     try:
         [[level, database]] = api.query(ISOLATION_LEVEL)
-    except (StatementFailedError, ClientError, BotoCoreError, ValueError) as error:
+    except (StatementFailedError, DeadlineError, ClientError, BotoCoreError, ValueError) as error:
         logger.warning("isolation level not known", reason=str(error))
         return "not known"
-    if not str(level).strip().lower().startswith("serializable"):
-        return str(level).strip()
+    told = str(level or "not known").strip()
+    if not told.lower().startswith("serializable"):
+        return told
     logger.warning("isolation level is serializable", database=database)
-    return SERIALIZABLE_NOTE.format(level=str(level).strip(), database=database)
+    return SERIALIZABLE_NOTE.format(level=told, database=database)
 
 
 def make_version_table(api: DataApi, steps: Sequence[core.Step]) -> None:

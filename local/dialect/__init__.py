@@ -4,7 +4,8 @@
 the rest as PostgreSQL with the functions of redshift.sql. A filter, not a proof: it knows
 neither types nor names. Known differences that stay: a cast to varchar(n) and a variable of
 that type count characters (columns count bytes, by a constraint); a view WITH NO SCHEMA BINDING
-is bound; constraints that Redshift only believes are dropped.
+is bound; constraints that Redshift only believes are dropped; trailing blanks count where GROUP BY,
+DISTINCT, ORDER BY, min and max compare texts, and outside procedures that pin their search path.
 """
 
 from __future__ import annotations

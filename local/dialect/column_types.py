@@ -10,6 +10,7 @@ from local.dialect.tokens import DialectError, Token, closing, outline, render
 MAX_VARCHAR_BYTES = 65_535
 MAX_CHAR_BYTES = 4_096
 MAX_DECIMAL_DIGITS = 38
+SUPER = "jsonb"
 
 _FAMILIES = {
     "smallint": "smallint",
@@ -44,11 +45,11 @@ _FAMILIES = {
     "time without time zone": "time",
     "timetz": "timetz",
     "time with time zone": "timetz",
+    "super": SUPER,
 }
 _LONGEST_NAME = 4
 _REFUSED = {
     "text": "Redshift makes it varchar(256); say varchar(n)",
-    "super": "the laptop has no SUPER",
     "json": "Redshift has no such type; keep JSON in varchar",
     "jsonb": "Redshift has no such type; keep JSON in varchar",
     "serial": "Redshift has no such type; use bigint identity(1,1)",
@@ -98,6 +99,8 @@ def _read_arguments(tokens: Sequence[Token], at: int) -> tuple[list[str], int]:
 
 def _checked(family: str, spelt: list[str], column: bool) -> ColumnType:
     most = {"varchar": MAX_VARCHAR_BYTES, "char": MAX_CHAR_BYTES, "numeric": MAX_DECIMAL_DIGITS}
+    if family == SUPER and not column:
+        raise DialectError("type super: the laptop has it as the type of a column alone")
     if spelt and family not in most:
         raise DialectError(f"type {family}({', '.join(spelt)}): Redshift takes no precision here")
     try:

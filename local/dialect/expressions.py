@@ -46,6 +46,8 @@ def _rewrite_at(tokens: Sequence[Token], index: int) -> tuple[str, int]:
     token = tokens[index]
     if token.word == "pg_catalog" and _names_system_view(tokens, index + 2):
         return "redshift", index + 1
+    if token.word == "by" and index and tokens[index - 1].word == "partition":
+        return _partition(tokens, index)
     if _is_call(tokens, index):
         close = closing(tokens, index + 1)
         inside = tokens[index + 2 : close]
@@ -58,6 +60,23 @@ def _rewrite_at(tokens: Sequence[Token], index: int) -> tuple[str, int]:
         column_type, after = read_type(tokens, index + 1)
         return f"::{column_type.sql}", after
     return _rewrite_token(token), index + 1
+
+
+def _partition(tokens: Sequence[Token], by: int) -> tuple[str, int]:
+    """Texts that differ in trailing blanks alone are one partition on Redshift."""
+    ends = [
+        index
+        for index, token, depth in depths(tokens[by + 1 :])
+        if depth == 0 and token.word in {"order", "rows"}
+    ]
+    after = by + 1 + ends[0] if ends else len(tokens)
+    for index, token, depth in depths(tokens[by + 1 : after]):
+        if depth == -1 and token.text == ")":
+            after = by + 1 + index
+            break
+    parts = separated(tokens[by + 1 : after], ",")
+    compared = ", ".join(f"redshift.comparable({rewrite(part)})" for part in parts)
+    return f"by {compared}", after
 
 
 def _names_system_view(tokens: Sequence[Token], index: int) -> bool:

@@ -7,8 +7,8 @@ DEFINED = frozenset(
     """
     add_months avg charindex concat convert_timezone date_trunc getdate
     is_valid_json is_valid_json_array json_array_length json_extract_array_element_text
-    json_extract_path_text last_day len months_between regexp_replace regexp_substr round sha2
-    split_part strtol sum trunc
+    json_extract_path_text json_parse last_day len months_between regexp_replace regexp_substr round
+    sha2 split_part strtol sum trunc
     """.split()
 )
 
@@ -45,7 +45,6 @@ REFUSED = {
     "now": "it is deprecated on Redshift; use getdate() or sysdate",
     "string_agg": "Redshift has no such function; use listagg",
     "array_agg": "Redshift has no such function; use listagg",
-    "json_parse": "the laptop has no SUPER; use json_extract_path_text and its family",
     "json_serialize": "the laptop has no SUPER; use json_extract_path_text and its family",
     "unnest": "Redshift has no arrays",
     "format": "Redshift has no such function; use ||",

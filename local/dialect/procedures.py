@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from local.dialect.column_types import whole_type
 from local.dialect.expressions import rewrite
 from local.dialect.gate import check
+from local.dialect.semistructured import unnested
 from local.dialect.statements import translate_expression, translate_statement
 from local.dialect.tokens import (
     DialectError,
@@ -31,7 +32,8 @@ _HEADER = re.compile(
     r"(?P<path> set search_path (to|=) pg_catalog)?"
 )
 # Half of what Redshift keeps in pg_catalog is here.
-_PATH = " set search_path = pg_catalog, redshift"
+# In the first schema texts compare as they do there.
+_PATH = " set search_path = redshift_comparison, pg_catalog, redshift"
 
 
 def create_procedure(tokens: Sequence[Token]) -> str:
@@ -398,7 +400,7 @@ class Body:
         after = _after_targets(tokens, into + 1)
         _check_targets(tokens[into + 1 : after], self.inputs)
         check([*tokens[:into], *tokens[after:]])
-        return rewrite(tokens)
+        return rewrite(unnested(tokens))
 
 
 _CONTROLS = {

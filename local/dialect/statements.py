@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from local.dialect.expressions import SYSTEM_VIEW, literal, rewrite
 from local.dialect.gate import EXTERNAL_SCHEMA, Statement, check, check_patterns
+from local.dialect.semistructured import unnested
 from local.dialect.tables import column_definition, create_table
 from local.dialect.tokens import DialectError, Token, outline, render
 
@@ -76,7 +77,7 @@ def _transaction(tokens: Sequence[Token], in_procedure: bool) -> str:
 
 
 def _checked(tokens: Sequence[Token]) -> str:
-    translated = rewrite(tokens)
+    translated = rewrite(unnested(tokens))
     check(tokens)
     return translated
 

@@ -44,6 +44,8 @@ declare
     v_recorded_files bigint;
     v_given_files bigint;
     v_bad_files bigint;
+    v_new_files bigint;
+    v_replaced_files bigint;
     v_file_id varchar(32);
     v_object_key varchar(1024);
     v_header_rows bigint;
@@ -167,51 +169,60 @@ begin
             p_load_id, p_source_rows, p_aggregated_rows, p_rejected_rows;
     end if;
 
-    insert into etl.rejected_rows (file_id, load_id, line, reason)
-    with numbered as (
+    -- A statement that changes nothing takes its locks all the same, hence the questions.
+    if p_rejected_rows > 0 then
+        insert into etl.rejected_rows (file_id, load_id, line, reason)
+        with numbered as (
+            select
+                file_id,
+                line,
+                reject_reason,
+                row_number() over (partition by file_id order by line) as row_position
+            from load_rows
+            where
+                not is_header
+                and reject_reason is not null
+                and file_id in (select file_id from load_counts where status = 'loaded')
+        )
+
         select
-            file_id,
-            line,
-            reject_reason,
-            row_number() over (partition by file_id order by line) as row_position
-        from load_rows
-        where
-            not is_header
-            and reject_reason is not null
-            and file_id in (select file_id from load_counts where status = 'loaded')
-    )
+            numbered.file_id,
+            p_load_id as load_id,
+            numbered.line,
+            numbered.reject_reason
+        from numbered
+        where numbered.row_position <= 1000;
+    end if;
 
-    select
-        numbered.file_id,
-        p_load_id as load_id,
-        numbered.line,
-        numbered.reject_reason
-    from numbered
-    where numbered.row_position <= 1000;
+    select count(*) into v_replaced_files from load_files where status = 'replaced';
+    if v_replaced_files > 0 then
+        update etl.loaded_files
+        set status = 'replaced'
+        where file_id in (select file_id from load_files where status = 'replaced');
+    end if;
 
-    update etl.loaded_files
-    set status = 'replaced'
-    where file_id in (select file_id from load_files where status = 'replaced');
-
-    insert into etl.loaded_files (
-        file_id, dataset, load_id, object_key, version_id, sequencer, size_bytes, uploaded_at,
-        status, source_rows, rejected_rows, loaded_at
-    )
-    select
-        load_files.file_id,
-        p_dataset as dataset,
-        p_load_id as load_id,
-        load_files.object_key,
-        load_files.version_id,
-        load_files.sequencer,
-        load_files.size_bytes,
-        load_files.uploaded_at,
-        load_files.status,
-        case when load_files.status = 'loaded' then load_counts.source_rows else 0 end as source_rows,
-        case when load_files.status = 'loaded' then load_counts.rejected_rows else 0 end as rejected_rows,
-        getdate() as loaded_at
-    from load_files
-    inner join load_counts on load_files.file_id = load_counts.file_id;
+    select count(*) into v_new_files from load_counts;
+    if v_new_files > 0 then
+        insert into etl.loaded_files (
+            file_id, dataset, load_id, object_key, version_id, sequencer, size_bytes, uploaded_at,
+            status, source_rows, rejected_rows, loaded_at
+        )
+        select
+            load_files.file_id,
+            p_dataset as dataset,
+            p_load_id as load_id,
+            load_files.object_key,
+            load_files.version_id,
+            load_files.sequencer,
+            load_files.size_bytes,
+            load_files.uploaded_at,
+            load_files.status,
+            case when load_files.status = 'loaded' then load_counts.source_rows else 0 end as source_rows,
+            case when load_files.status = 'loaded' then load_counts.rejected_rows else 0 end as rejected_rows,
+            getdate() as loaded_at
+        from load_files
+        inner join load_counts on load_files.file_id = load_counts.file_id;
+    end if;
 
     p_status := 'loaded';
     select

@@ -20,9 +20,9 @@ begin
             else 'unknown'
         end
     into p_turn
-    from svv_transactions as transactions
-    inner join pg_class as tables on transactions.relation = tables.oid
-    inner join pg_namespace as schemas on tables.relnamespace = schemas.oid
+    from pg_catalog.svv_transactions as transactions
+    inner join pg_catalog.pg_class as tables on transactions.relation = tables.oid
+    inner join pg_catalog.pg_namespace as schemas on tables.relnamespace = schemas.oid
     where
         transactions.pid = p_session
         and schemas.nspname = 'etl'

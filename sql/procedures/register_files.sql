@@ -5,7 +5,8 @@
 --                         that the version could not be staged, since it is not in raw/ any more
 --             p_same_key  what a further version of a key means: replace or append
 -- Reads:      etl.loaded_files
--- Writes:     the temporary table load_files, one row per file, whose status is
+-- Writes:     the temporary tables load_manifest (the entries, as given) and load_files, one row a
+--             file, whose status is
 --             loaded      to be loaded now
 --             skipped     in the ledger already, whatever batch brought it and whatever
 --                         became of it since
@@ -26,14 +27,21 @@ create or replace procedure etl.register_files(
 )
 as $$
 declare
+    v_given_files bigint;
     v_lost_files bigint;
     v_object_key varchar(1024);
 begin
     if p_same_key not in ('replace', 'append') then
         raise exception 'dataset %: same_key must be replace or append, not "%"', p_dataset, p_same_key;
     end if;
-    if json_array_length(p_files) > 100 then
-        raise exception 'dataset %: a load takes at most 100 files', p_dataset;
+    -- Parsed once, whatever the number of its entries.
+    drop table if exists load_manifest;
+    create temp table load_manifest (entries super);
+    insert into load_manifest (entries) values (json_parse(p_files));
+    select count(*) into v_given_files
+    from load_manifest as manifest, manifest.entries as entry;
+    if v_given_files > 100 then
+        raise exception 'dataset %: a load takes at most 100 files, not %', p_dataset, v_given_files;
     end if;
 
     drop table if exists load_files;
@@ -51,35 +59,18 @@ begin
     insert into load_files (
         file_id, object_key, version_id, sequencer, size_bytes, uploaded_at, is_gone, status
     )
-    with digits as (
-        select 0 as digit union all select 1 union all select 2 union all select 3 union all select 4
-        union all select 5 union all select 6 union all select 7 union all select 8 union all select 9
-    ),
-
-    positions as (
-        select 10 * tens.digit + ones.digit as position
-        from digits as tens
-        cross join digits as ones
-    ),
-
-    entries as (
-        select json_extract_array_element_text(p_files, positions.position) as entry
-        from positions
-        where positions.position < json_array_length(p_files)
-    ),
-
-    given as (
+    with given as (
         select
-            json_extract_path_text(entries.entry, 'file_id') as file_id,
-            json_extract_path_text(entries.entry, 'key') as object_key,
-            json_extract_path_text(entries.entry, 'version_id') as version_id,
-            json_extract_path_text(entries.entry, 'sequencer') as sequencer,
-            cast(json_extract_path_text(entries.entry, 'size') as bigint) as size_bytes,
+            cast(entry.file_id as varchar(32)) as file_id,
+            cast(entry.key as varchar(1024)) as object_key,
+            cast(entry.version_id as varchar(1024)) as version_id,
+            cast(entry.sequencer as varchar(64)) as sequencer,
+            cast(entry.size as bigint) as size_bytes,
             cast(
-                replace(left(json_extract_path_text(entries.entry, 'uploaded_at'), 19), 'T', ' ') as timestamp
+                replace(left(cast(entry.uploaded_at as varchar(32)), 19), 'T', ' ') as timestamp
             ) as uploaded_at,
-            json_extract_path_text(entries.entry, 'is_gone') = 'true' as is_gone
-        from entries
+            cast(entry.is_gone as boolean) as is_gone
+        from load_manifest as manifest, manifest.entries as entry
     ),
 
     -- A file that is given twice is one file. What S3 told of it, with a sequencer, goes first.
@@ -110,6 +101,8 @@ begin
         where numbered.occurrence = 1
     ),
 
+    -- Keys are compared with a dot at their end: trailing blanks, which tell objects apart, would
+    -- not count.
     ledger as (
         select
             loaded_files.file_id,
@@ -122,7 +115,7 @@ begin
         from etl.loaded_files
         where
             loaded_files.dataset = p_dataset
-            and loaded_files.object_key in (select batch.object_key from batch)
+            and loaded_files.object_key || '.' in (select batch.object_key || '.' from batch)
     ),
 
     candidates as (
@@ -162,7 +155,7 @@ begin
             candidates.is_gone,
             candidates.status,
             row_number() over (
-                partition by candidates.object_key
+                partition by candidates.object_key || '.'
                 order by
                     nvl(candidates.uploaded_at, cast('1970-01-01' as timestamp)) desc,
                     rpad(candidates.sequencer, 64, '0') desc,

@@ -104,6 +104,24 @@ MUTATIONS = (
         LEDGER + "test_file_that_is_given_twice_counts_once",
     ),
     Mutation(
+        "the dot behind keys, without which trailing blanks do not count",
+        "sql/procedures/register_files.sql",
+        (
+            (
+                "object_key || '.' in (select batch.object_key || '.' from",
+                "object_key in (select batch.object_key from",
+            ),
+            ("partition by candidates.object_key || '.'", "partition by candidates.object_key"),
+        ),
+        "tests/sql/test_versions.py::test_keys_that_differ_in_trailing_blanks_are_two_files",
+    ),
+    Mutation(
+        "the question before a statement that may have nothing to change",
+        "sql/procedures/finish_load.sql",
+        (("    if v_replaced_files > 0 then\n", "    if v_replaced_files >= 0 then\n"),),
+        "tests/sql/test_thrift.py::test_load_of_what_is_in_the_ledger_records_itself_alone",
+    ),
+    Mutation(
         "the search path that a procedure with its owner's rights pins",
         "sql/procedures/finish_load.sql",
         (("security definer\nset search_path to pg_catalog;", "security definer;"),),

@@ -104,9 +104,14 @@ REFUSED = {
     "unknown-function": ("select frobnicate(a) from t", "function frobnicate"),
     "function-of-a-schema": ("select etl.f(a) from t", "function etl.f"),
     "function-in-a-call": ("call etl.p(now())", "function now"),
-    "json-parse": ("select json_parse(a) from t", "no SUPER"),
+    "super-cast": ("select cast(a as super) from t", "type super"),
+    "super-field": ("insert into t (a) select e.a from u as x, x.v as e", "SUPER e.a"),
+    "super-entry": ("insert into t (a) select cast(e as bigint) from u as x, x.v as e", "SUPER e"),
+    "super-deep": (
+        "insert into t (a) select cast(e.a.b as bigint) from u as x, x.v as e",
+        "SUPER e.a",
+    ),
     "json-operator": ("select a -> 'b' from t", "JSON operators"),
-    "super-column": ("create table t (a super)", "type super"),
     "jsonb-column": ("create table t (a jsonb)", "type jsonb"),
     "text-column": ("create table t (a text)", "type text"),
     "text-cast": ("select a::text from t", "type text"),
@@ -264,7 +269,8 @@ def test_pins_the_search_path_of_a_procedure(security: str, spelling: str) -> No
     translated = translate(procedure("null;", tail=tail))
 
     # What Redshift keeps in pg_catalog and PostgreSQL lacks is in the schema redshift.
-    assert translated.endswith(f"language plpgsql{security} set search_path = pg_catalog, redshift")
+    path = "redshift_comparison, pg_catalog, redshift"
+    assert translated.endswith(f"language plpgsql{security} set search_path = {path}")
 
 
 REFUSED_BODIES = {
@@ -415,6 +421,20 @@ def test_a_refusal_names_procedure_and_statement() -> None:
 
 
 TRANSLATED = {
+    "super": (
+        "insert into t (a) select cast(e.key as bigint) from u as x, x.v as e where true",
+        "insert into t (a) select cast((e.value ->> 'key') as bigint) from u as x"
+        " cross join lateral jsonb_array_elements ( x . v ) as e ( value ) where true",
+    ),
+    "partition": (
+        "select row_number() over (partition by a, lower(b) order by c) from t",
+        "select row_number() over (partition by redshift.comparable(a),"
+        " redshift.comparable(lower(b)) order by c) from t",
+    ),
+    "partition-alone": (
+        "select max(d) over (partition by a) as m, 1 from t",
+        "select max(d) over (partition by redshift.comparable(a)) as m, 1 from t",
+    ),
     "system-view": ("select * from pg_catalog.svv_roles", "select * from redshift.svv_roles"),
     "nvl": ("select nvl(a, isnull(b, 1)) from t", "select coalesce(a, coalesce(b, 1)) from t"),
     "postfix-isnull": ("select a from t where a isnull", "select a from t where a isnull"),

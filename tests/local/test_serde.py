@@ -3,11 +3,22 @@ import gzip
 
 import pytest
 
-from local.serde import FormatError, OpenCsv, decompressed, line_blocks
+from local.serde import FormatError, Handling, OpenCsv, decompressed, line_blocks
+
+CLEANSED = {"data_cleansing_enabled": "true"}
+DEL = "\x7f"
 
 
-def copied(data: bytes, width: int = 3, skip: int = 0, **parameters: str) -> list[list[str]]:
-    serde = OpenCsv.from_parameters(width, parameters)
+def copied(
+    data: bytes,
+    width: int = 3,
+    skip: int = 0,
+    properties: dict[str, str] | None = None,
+    key: str = "a.csv",
+    **parameters: str,
+) -> list[list[str]]:
+    handling = Handling.from_properties(properties or {})
+    serde = OpenCsv.from_parameters(width, parameters, handling).of(key)
     text = b"".join(serde.copy_rows(block, ["more"]) for block in line_blocks([data], skip))
     return [line.split("\t") for line in text.decode().split("\n")[:-1]]
 
@@ -57,8 +68,62 @@ def test_other_separators_and_quotes() -> None:
     assert copied(b"a\tb\tc\n", separatorChar="\t") == [["a", "b", "c", "more"]]
 
 
+def test_backslash_is_data_where_another_character_escapes() -> None:
+    line = rb'\N,"a\b","c \"' + b"\n"
+
+    assert copied(line, escapeChar=DEL) == [["\\\\N", "a\\\\b", "c \\\\", "more"]]
+    assert copied(line) != copied(line, escapeChar=DEL)
+
+
+COLUMNS = "column_count_mismatch_handling"
+
+
+@pytest.mark.parametrize("line", [b"a,b", b"a,b,c,d", b""])
+@pytest.mark.parametrize("action", ["FAIL", "DROP_ROW"])
+def test_rows_of_another_width_fail_or_go_as_the_table_says(line: bytes, action: str) -> None:
+    data = b"1,2,3\n" + line + b"\n"
+    properties = {**CLEANSED, COLUMNS: action}
+
+    if action == "DROP_ROW":
+        assert copied(data, properties=properties) == [["1", "2", "3", "more"]]
+    else:
+        with pytest.raises(FormatError, match="Unmatched number of columns"):
+            copied(data, properties=properties)
+    # It holds for plain text, and where handling is switched on.
+    assert len(copied(data, properties=properties, key="a.csv.gz")) == 2
+    assert len(copied(data, properties={COLUMNS: action})) == 2
+
+
+@pytest.mark.parametrize("beside", [b"", b'"",2,3\n'])
+def test_value_of_more_than_64_kilobytes_is_null_or_fails_as_the_table_says(beside: bytes) -> None:
+    longest, longer = b"x" * 65_535, "ä".encode() * 32_768
+    data = beside + longest + b",b,c\n" + longer + b",b,c\n"
+
+    assert [row[0][:1] for row in copied(data)[-2:]] == ["x", "\\"]
+    with pytest.raises(FormatError, match="longer than the length defined"):
+        copied(data, properties={**CLEANSED, "surplus_char_handling": "FAIL"})
+
+
 @pytest.mark.parametrize(
-    "parameters", [{"separatorChar": '"'}, {"separatorChar": "||"}, {"quoteChar": "\\"}]
+    ("name", "value"),
+    [
+        ("column_count_mismatch_handling", "IGNORE"),
+        ("colum_count_mismatch_handling", "FAIL"),
+        ("invalid_char_handling", "REPLACE"),
+        ("surplus_char_handling", "TRUNCATE"),
+        ("data_cleansing_enabled", "TRUE"),
+        ("serialization.null.format", "NA"),
+        ("compression_type", "none"),
+    ],
+)
+def test_properties_that_are_not_documented_or_not_done_are_refused(name: str, value: str) -> None:
+    with pytest.raises(FormatError, match=value):
+        Handling.from_properties({**CLEANSED, name: value})
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"wholeFile": "true"}, {"separatorChar": '"'}, {"separatorChar": "||"}, {"quoteChar": "\\"}],
 )
 def test_parameters_that_open_csv_refuses(parameters: dict[str, str]) -> None:
     with pytest.raises(FormatError):

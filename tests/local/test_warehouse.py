@@ -14,6 +14,7 @@ import pytest
 from psycopg import errors
 
 from local import warehouse as module
+from local.dialect import translate
 from local.warehouse import Warehouse, md5_verifier, redshift_error
 
 pytestmark = pytest.mark.long
@@ -414,3 +415,42 @@ def test_crash_and_restart_may_be_repeated(fallible: Warehouse) -> None:
     fallible.restart()
     with fallible.connect("etl_admin", PASSWORD) as connection:
         assert fetch_one(connection, "select 1") == (1,)
+
+
+PAIRS = "select count(*) into p_n from names as a inner join names as b on"
+NAMES = "select count(*) into p_n from names where"
+NUMBERED = "select max(n) into p_n from (select row_number() over (partition by"
+
+
+@pytest.mark.parametrize(
+    ("query", "answer"),
+    [
+        (f"{PAIRS} a.name = b.name", 5),
+        (f"{PAIRS} a.name <> b.name", 4),
+        (f"{NAMES} name in (select 'a ' union all select 'b')", 2),
+        (f"{NAMES} name not in ('a   ')", 1),
+        (f"{NAMES} nullif(name, 'a') is null", 2),
+        (f"{NUMBERED} name order by id) as n from names) as numbered", 2),
+        (f"{NUMBERED} name || '.' order by id) as n from names) as numbered", 1),
+        (f"{NUMBERED} id / 2 order by id) as n from names) as numbered", 2),
+    ],
+)
+def test_trailing_blanks_make_no_difference_in_procedures(
+    warehouse: Warehouse, query: str, answer: int
+) -> None:
+    procedure = f"""
+        create or replace procedure public.compare(inout p_n bigint) as $$
+        begin
+            drop table if exists names;
+            create temp table names (id bigint, name varchar(9));
+            insert into names (id, name) values (2, 'a'), (3, 'a  '), (4, ' a');
+            {query};
+        end;
+        $$ language plpgsql security definer set search_path to pg_catalog
+    """
+    with warehouse.connect("etl_admin", PASSWORD) as connection:
+        connection.execute(translate(procedure).encode())
+
+        assert fetch_one(connection, "call public.compare(0)") == (answer,)
+
+        connection.rollback()

@@ -1,8 +1,12 @@
 """What the ledger knows counts no further time, and answers as it did."""
 
+from collections.abc import Iterable, Iterator
+from datetime import date
+
 import psycopg
 import pytest
 
+from local import spectrum
 from tests.sql.loading import Answer, Loading, at_once, load_of
 
 
@@ -122,3 +126,27 @@ def test_dates_covered_are_those_of_the_rows_that_count(loading: Loading) -> Non
     assert loading.load(nothing).dates_covered == ""
     assert loading.load(several).dates_covered == loading.dates_of(several)
     assert " to " in loading.dates_of(several)
+
+
+def test_backslash_is_data(readings: Loading) -> None:
+    version = readings.version(1, body=b"station,day,reading\na\\b,2024-01-01,7\n")
+
+    readings.load(version)
+
+    assert readings.view() == {("a\\b", date(2024, 1, 1)): (1, 7)}
+
+
+def test_carriage_return_at_a_lines_end_is_no_part_of_the_last_column(
+    loading: Loading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lines_that_end_in_lf(chunks: Iterable[bytes], _skip: int = 0) -> Iterator[bytes]:
+        # Nobody could say whether Spectrum takes the CR of a CRLF away, as Hadoop's reader does.
+        yield b"".join(chunks)
+
+    monkeypatch.setattr(spectrum, "line_blocks", lines_that_end_in_lf)
+    version = loading.version(1)
+    windows = loading.version(1, body=version.body.replace(b"\n", b"\r\n"))
+
+    loading.load(windows)
+
+    assert loading.view() == loading.amount_to(version)

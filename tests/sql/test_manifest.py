@@ -56,7 +56,7 @@ def test_machine_tells_which_files_are_gone() -> None:
 
 
 def test_procedure_reads_every_field_and_no_other() -> None:
-    read = re.findall(r"json_extract_path_text\(entries\.entry, '(\w+)'\)", REGISTER_FILES)
+    read = re.findall(r"cast\(entry\.(\w+) as ", REGISTER_FILES)
 
     assert sorted(read) == sorted(FILES[0].manifest_entry())
 

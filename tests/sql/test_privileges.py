@@ -1,6 +1,8 @@
 """Who may do what in the warehouse: the loader loads, analysts read views, and that is all."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -9,7 +11,10 @@ from psycopg import errors
 from tests.sql.loading import Connection, Loading
 
 ANALYST = ("an_analyst", "Analyst1")
-SYSTEM = "('pg_catalog', 'information_schema', 'pg_toast', 'redshift', 'redshift_spectrum')"
+SYSTEM = """(
+    'pg_catalog', 'information_schema', 'pg_toast',
+    'redshift', 'redshift_comparison', 'redshift_spectrum'
+)"""
 LOAD = "call etl.load_{}('run', 'load', '[]', 'replace', '', 0, 0, 0, 0, 0, '', '')"
 
 
@@ -225,7 +230,27 @@ def test_what_a_caller_puts_before_the_system_catalog_is_not_seen(
 NAMES = [
     *("load_manifest", "load_files", "load_rows", "load_counts"),
     *("svv_external_schemas", "pg_tables", "pg_class", "loads", "loaded_files", "rejected_rows"),
+    *("svv_transactions", "pg_namespace"),
 ]
+
+
+PROCEDURES = {
+    path.name: path.read_text()
+    for folder in ("sql/procedures", "sql/datasets", "tests/datasets")
+    for path in sorted((Path(__file__).parents[2] / folder).rglob("*.sql"))
+    if "security definer" in path.read_text()
+}
+
+
+@pytest.mark.parametrize("name", PROCEDURES)
+def test_procedures_with_their_owners_rights_name_schemas(name: str) -> None:
+    # Temporary tables are found before the search path. Source: Amazon Redshift, search_path.
+    body = re.sub(r"--[^\n]*", "", PROCEDURES[name].partition("$$")[2].partition("$$")[0])
+    body = re.sub(r"'[^']*'|from data catalog\b", "", body)
+    named = re.findall(r"\b(?:from|join|update|into|table)\s+([a-z]\w*)(?![\w.])", body)
+    inner = set(re.findall(r"\b(\w+) as \(", body)) | set(re.findall(r"\bv_\w+|\bp_\w+", body))
+
+    assert set(named) - inner <= {"load_manifest", "load_files", "load_rows", "load_counts", "if"}
 
 
 def test_temporary_table_of_the_callers_stands_before_nothing(loading: Loading) -> None:

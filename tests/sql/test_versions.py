@@ -130,6 +130,30 @@ def test_file_id_decides_where_nothing_else_does(
     assert flights.view() == flights.amount_to(versions[-1])
 
 
+@pytest.mark.parametrize("names", [("a.csv", "a.csv "), ("a.csv ", "a.csv")], ids=repr)
+def test_keys_that_differ_in_trailing_blanks_are_two_files(
+    flights: Loading, names: tuple[str, str]
+) -> None:
+    one = flights.version(1, name=names[0], uploaded_at="2026-11-24T10:00:00.000Z")
+    two = flights.version(2, name=names[1], uploaded_at="2026-11-24T11:00:00.000Z")
+    three = flights.version(3, name=names[0], uploaded_at="2026-11-24T12:00:00.000Z")
+    flights.load(one)
+    flights.load(two)
+    assert flights.view() == flights.amount_to(one, two)
+
+    flights.load(three)
+
+    assert flights.view() == flights.amount_to(two, three)
+
+
+def test_keys_that_differ_in_trailing_blanks_are_two_files_of_one_batch(flights: Loading) -> None:
+    versions = [flights.version(1, name="a.csv"), flights.version(2, name="a.csv  ")]
+
+    flights.load(*versions)
+
+    assert flights.view() == flights.amount_to(*versions)
+
+
 def test_versions_of_other_keys_are_left_alone(loading: Loading) -> None:
     one = loading.version(1, name="one.csv", uploaded_at="2026-11-24T10:00:00.000Z")
     two = loading.version(2, name="two.csv", uploaded_at="2026-11-24T11:00:00.000Z")

@@ -4,6 +4,9 @@ from tools.probes import asks_aws
 from tools.verification.bench import Bench
 from tools.verification.finding import Finding, UnansweredError, finding
 
+# Clients that take a secret's ARN want them (AWS, JSON structure of Secrets Manager secrets).
+SECRET_FIELDS = {"dbname", "engine", "host", "password", "port", "username"}
+
 
 @asks_aws
 def repeats_token(bench: Bench) -> Finding:
@@ -41,6 +44,17 @@ def lists_by_prefix(bench: Bench) -> Finding:
     )["Statements"]
     holds = statement in [one["Id"] for one in found] and not other
     return finding(holds, f"{len(found)} statements by the prefix, {len(other)} by another")
+
+
+@asks_aws
+def takes_full_secret(bench: Bench) -> Finding:
+    """By the loader's secret, which holds what AWS's own Redshift secrets hold."""
+    fields = bench.secret_of("loader").keys()
+    answer = bench.warehouse.run("select 1", "loader")
+    return finding(
+        not answer.error and fields >= SECRET_FIELDS,
+        answer.error or f"a statement ran with a secret of {', '.join(sorted(fields))}",
+    )
 
 
 @asks_aws

@@ -32,9 +32,15 @@ def drops_surplus_fields(bench: Bench) -> Finding:
 
 
 @asks_warehouse
-def drops_backslash(bench: Bench) -> Finding:
+def keeps_backslash(bench: Bench) -> Finding:
     answer = _read(bench, "backslash", b"\\N,b,c\n")
-    return finding(answer.rows == [["N", "b", "c"]], rf"of '\N,b,c': {_told(answer)}")
+    return finding(answer.rows == [["\\N", "b", "c"]], rf"of '\N,b,c': {_told(answer)}")
+
+
+@asks_warehouse
+def fails_on_bad_text(bench: Bench) -> Finding:
+    answer = _read(bench, "bad_text", b"a,\xff,c\n")
+    return finding(bool(answer.error), _told(answer))
 
 
 @asks_warehouse
@@ -81,18 +87,19 @@ def reads_all_files_for_one_path(bench: Bench) -> Finding:
 
 def bring_errors_about(bench: Bench) -> None:
     """Samples of what Spectrum says: a file that is called gzip and is none, and a place that its
-    role may not read. Raises UnansweredError, SpentError, and botocore's errors."""
+    role may not read. Raises UnansweredError, SpentError, and botocore's
+    errors."""
     _lake(bench).add("damaged", {"file.csv.gz": b"this is not gzip\n"})
     elsewhere = f"s3://{bench.deployed.outputs['ArchiveBucketName']}/quarantine/{bench.name}/"
     _lake(bench).add("denied", {}, elsewhere)
     sql = f'select "$path", first from {_lake(bench).table} where run_id = :run_id'
-    for what, partition, expected in (
-        ("a corrupt gzip", "damaged", "DataError"),
-        ("a denied read", "denied", "OperatorError"),
+    for what, partition, expected, kind in (
+        ("a corrupt gzip", "damaged", "DataError", "spectrum"),
+        ("a denied read", "denied", "OperatorError", "spectrum"),
     ):
         answer = bench.warehouse.run(sql, run_id=partition)
         error = answer.error or f"no error, but {answer.rows}"
-        bench.samples.append(Sample(what, error, expected, by_spectrum=True))
+        bench.samples.append(Sample(what, error, expected, kind))
 
 
 @asks_warehouse

@@ -91,22 +91,22 @@ def takes_comments_in_choices(bench: Bench) -> Finding:
 @asks_warehouse
 def classifies_errors(bench: Bench) -> Finding:
     """The load machine's own table of classes, given errors that the warehouse answered."""
-    return _classified(bench, by_spectrum=False)
+    return _classified(bench, "values")
 
 
 @asks_warehouse
 def classifies_spectrum_errors(bench: Bench) -> Finding:
-    return _classified(bench, by_spectrum=True)
+    return _classified(bench, "spectrum")
 
 
-def _classified(bench: Bench, by_spectrum: bool) -> Finding:
+def _classified(bench: Bench, kind: str) -> Finding:
     outcomes = _outcome(bench)["classes"]
     if isinstance(outcomes, dict):
         raise UnansweredError(f"{outcomes.get('error')}: {outcomes.get('cause')}")
     judged = [
         (sample, outcome)
         for sample, outcome in zip(bench.samples, outcomes, strict=True)
-        if sample.by_spectrum == by_spectrum
+        if sample.kind == kind
     ]
     if not judged:
         raise UnansweredError("no error was brought about")
@@ -183,6 +183,11 @@ def _outcome(bench: Bench) -> Outcome:
     return dict(found)
 
 
+def definition(bench: Bench, gone_version: str) -> State:
+    """The machine whose one run shows all; `gone_version` is no object's version any more."""
+    return definition_of(_first(), _tasks(bench, gone_version), _more(bench))
+
+
 def _run(bench: Bench) -> Outcome | str:
     for module in (redshift, spectrum):
         # Without some of them the others are still worth their run.
@@ -196,10 +201,9 @@ def _run(bench: Bench) -> Outcome | str:
         client.put_object(Bucket=archive, Key=_prefix(bench) + name, Body=text)
     # A version's id as S3 makes them, of which no object has a version any more.
     gone = client.put_object(Bucket=raw, Key=f"{bench.lake.prefix}gone", Body=b"gone")
-    tasks = _tasks(bench, raw, archive, gone["VersionId"])
-    definition = definition_of(_first(), tasks, _more(bench))
-    machine = bench.machine.create(definition)
-    most = 12 + len(tasks) + 3 * POLLS + CLASSIFYING_STATES * len(bench.samples)
+    tried = definition(bench, gone["VersionId"])
+    machine = bench.machine.create(tried)
+    most = len(tried["States"]) + 3 * POLLS + CLASSIFYING_STATES * len(bench.samples)
     given = {
         "dataset": bench.lake.name,
         "files": [{}],
@@ -231,7 +235,8 @@ def _first() -> State:
     }
 
 
-def _tasks(bench: Bench, raw: str, archive: str, version: str) -> list[Task]:
+def _tasks(bench: Bench, version: str) -> list[Task]:
+    raw, archive = (bench.deployed.outputs[f"{one}BucketName"] for one in ("Raw", "Archive"))
     partition = bench.deployed.outputs["LoadStateMachineArn"].split(":")[1]
     prefix = _prefix(bench)
 

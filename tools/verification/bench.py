@@ -15,12 +15,13 @@ from tools.verification.warehouse import Warehouse
 
 @dataclass
 class Sample:
-    """An error of a statement, and the class that the load machine should give it."""
+    """An error of a statement, and the class that the load machine should give it. `kind` says
+    which probe judges by it."""
 
     what: str
     error: str
     expected: str
-    by_spectrum: bool = False
+    kind: str = "values"
 
 
 @dataclass

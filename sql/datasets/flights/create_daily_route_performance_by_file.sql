@@ -7,20 +7,29 @@
 -- Example: call etl.create_daily_route_performance_by_file();
 create or replace procedure etl.create_daily_route_performance_by_file()
 as $$
+declare
+    v_tables bigint;
 begin
-    create table if not exists mart.daily_route_performance_by_file (
-        file_id varchar(32) not null,
-        flight_date date not null,
-        carrier varchar(256) not null,
-        origin varchar(256) not null,
-        destination varchar(256) not null,
-        flights bigint not null,
-        cancelled bigint not null,
-        delayed_departures bigint not null,
-        departure_delay_minutes bigint not null,
-        arrival_delay_minutes bigint not null,
-        distance_miles bigint not null
-    );
+    -- Asked first: where the table is there, nothing is locked.
+    select count(*) into v_tables
+    from pg_catalog.pg_tables
+    where schemaname = 'mart' and tablename = 'daily_route_performance_by_file';
+
+    if v_tables = 0 then
+        create table mart.daily_route_performance_by_file (
+            file_id varchar(32) not null,
+            flight_date date not null,
+            carrier varchar(256) not null,
+            origin varchar(256) not null,
+            destination varchar(256) not null,
+            flights bigint not null,
+            cancelled bigint not null,
+            delayed_departures bigint not null,
+            departure_delay_minutes bigint not null,
+            arrival_delay_minutes bigint not null,
+            distance_miles bigint not null
+        );
+    end if;
 end;
 $$
 language plpgsql

@@ -165,7 +165,12 @@ def test_serializable_database_is_told_with_the_command_that_changes_it(
 
 
 @pytest.mark.parametrize(
-    "change", ["drop table svv_redshift_databases", "delete from svv_redshift_databases"]
+    "change",
+    [
+        "drop table svv_redshift_databases",
+        "delete from svv_redshift_databases",
+        "update svv_redshift_databases set database_isolation_level = null",
+    ],
 )
 def test_warehouse_that_does_not_tell_its_isolation_level_is_deployed_to(
     invoke: Invoke, deployed: Any, change: str
