@@ -46,6 +46,8 @@ def test_linter_finds_no_fault(definition: dict[str, Any]) -> None:
     # cfn-lint knows one partition, and not all of the language, as in
     # tests/statemachine/test_definition.py.
     definition = json.loads(json.dumps(definition).replace("arn:aws-cn:", "arn:aws:"))
+    # Nor does its parser know two escapes that are one character.
+    definition["States"]["First"]["Assign"].pop("cleaned")
     inner = definition["States"]["Classify"]["ItemProcessor"]["States"]
     for state in [*definition["States"].values(), *inner.values()]:
         if isinstance(state.get("Arguments"), str):

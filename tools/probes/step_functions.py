@@ -1,6 +1,7 @@
 """Step Functions and the calls that it makes, seen in one run of a machine with the load role."""
 
 import json
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -53,6 +54,27 @@ def writes_object_as_json(bench: Bench) -> Finding:
     except ValueError:
         holds = False
     return finding(holds, f"S3 holds {text[:60]}")
+
+
+@asks_aws
+def writes_once(bench: Bench) -> Finding:
+    """Of two writes that ask for no object to be there, the second is refused."""
+    _result(bench, "first_write")
+    return _names(bench, "second_write", "S3.S3Exception", "Status Code: 412")
+
+
+@asks_aws
+def reads_body_as_text(bench: Bench) -> Finding:
+    body = _result(bench, "read").get("Body")
+    return finding(body == "plain", f"Body is {body!r}")
+
+
+@asks_aws
+def refuses_frozen_object(bench: Bench) -> Finding:
+    """A few bytes in Glacier, for a moment; a customer's key is not tried."""
+    found = _outcome(bench)["frozen_copy"]
+    told = f"{found.get('error', 'it was copied')}: {found.get('cause', '')}"
+    return finding(bool(re.search(r"Status Code: 40[03]\b", told)), told)
 
 
 @asks_aws
@@ -199,6 +221,8 @@ def _run(bench: Bench) -> Outcome | str:
     will_put(bench.traces, client, raw, bench.lake.prefix)
     for name, text in (("plain.txt", b"plain"), (STRANGE_NAME, b"strange")):
         client.put_object(Bucket=archive, Key=_prefix(bench) + name, Body=text)
+    frozen = _prefix(bench) + "frozen.txt"
+    client.put_object(Bucket=archive, Key=frozen, Body=b"frozen", StorageClass="GLACIER")
     # A version's id as S3 makes them, of which no object has a version any more.
     gone = client.put_object(Bucket=raw, Key=f"{bench.lake.prefix}gone", Body=b"gone")
     tried = definition(bench, gone["VersionId"])
@@ -260,6 +284,7 @@ def _tasks(bench: Bench, version: str) -> list[Task]:
         "Sql": "select 1 as one, cast(:text as varchar(8)) as letter",
         "Parameters": [{"Name": "text", "Value": "x"}],
     }
+    once = {"Bucket": archive, "Key": f"{prefix}once.txt", "Body": "once", "IfNoneMatch": "*"}
     missing = f"{raw}/raw/{bench.name}/missing"
     return [
         Task(
@@ -269,6 +294,10 @@ def _tasks(bench: Bench, version: str) -> list[Task]:
         ),
         copy("missing_version", missing, version),
         copy("other_content", f"{archive}/{prefix}plain.txt", CopySourceIfMatch="0" * 32),
+        copy("frozen_copy", f"{archive}/{prefix}frozen.txt"),
+        Task("first_write", sdk("s3:putObject"), once),
+        Task("second_write", sdk("s3:putObject"), once),
+        Task("read", sdk("s3:getObject"), {"Bucket": archive, "Key": f"{prefix}plain.txt"}),
         copy("strange_copy", f"{archive}/{prefix}{STRANGE_NAME}"),
         Task(
             "body",
