@@ -37,7 +37,7 @@ export __SAM_CLI_APP_DIR := $(abspath $(VENV)/sam-cli)
 
 .DELETE_ON_ERROR:
 .PHONY: help setup demo up dashboard test test-long test-docker faults security soak mutations \
-	check check-python check-types check-template check-sql check-security audit \
+	datasets check check-datasets check-python check-types check-template check-sql check-security audit \
 	build has-env preflight preflight-quick deploy changes execute smoke verify destroy cost year lock clean
 
 help: ## List the targets
@@ -82,7 +82,14 @@ soak: $(SET_UP) ## Let random lives of a pipeline pass for ten minutes; ARGS="--
 mutations: $(SET_UP) ## Take each guard away in a copy, and see its test fail; ARGS=word picks some
 	@exec $(BIN)/python -m tests.faults.mutations $(ARGS)
 
-check: check-python check-types check-template check-sql check-security ## Check style, types, template, SQL, security
+check: check-datasets check-python check-types check-template check-sql check-security ## Check style, types, template, SQL, security, and that nothing written is stale
+
+datasets: $(SET_UP) ## Write what follows from sql/datasets/*/dataset.yaml: SQL and template.yaml
+	@exec $(BIN)/python -m tools.datasets
+
+check-datasets: $(SET_UP) ## Check that what follows from the datasets' specs is what they say
+	@echo '== datasets: sql/datasets, template.yaml'
+	@$(BIN)/python -m tools.datasets --check
 
 check-python: $(SET_UP) ## Check the style of the Python code
 	@echo '== ruff: rules'

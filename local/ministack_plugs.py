@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 
 import boto3
 import botocore.exceptions
-import yaml  # type: ignore[import-untyped]  # it has no types
+import yaml
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime, router
 from ministack.core.responses import get_region

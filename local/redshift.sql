@@ -126,6 +126,22 @@ join pg_catalog.pg_inherits as inheritance on inheritance.inhparent = parent.oid
 join pg_catalog.pg_class as part on part.oid = inheritance.inhrelid
 where pg_catalog.pg_get_expr(part.relpartbound, part.oid) <> 'DEFAULT';
 
+create view redshift.svv_columns as
+select
+    columns.table_catalog::varchar,
+    columns.table_schema::varchar,
+    columns.table_name::varchar,
+    columns.column_name::varchar,
+    columns.ordinal_position::integer,
+    columns.column_default::varchar,
+    columns.is_nullable::varchar,
+    columns.data_type::varchar,
+    columns.character_maximum_length::integer,
+    columns.numeric_precision::integer,
+    columns.numeric_scale::integer
+from information_schema.columns as columns
+where columns.table_schema <> 'redshift';
+
 create view redshift.svv_tables as
 select
     tables.table_catalog::varchar,

@@ -18,7 +18,7 @@ import subprocess
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # it has no types
-import yaml  # type: ignore[import-untyped]  # it has no types
+import yaml
 
 from local.cloud import ACCOUNT, REGION, CloudError
 from local.deploy import PROJECT

@@ -227,8 +227,10 @@ def _step(file: SqlFile, checked_text: str, values: Mapping[str, str]) -> Step:
 
 
 def _in_order(steps: Iterator[Step]) -> list[Step]:
-    def rank(step: Step) -> tuple[int, str]:
-        return OBJECT_KINDS.index(object_kind(step.path, step.statements)), step.path
+    def rank(step: Step) -> tuple[int, bool, str]:
+        # Those of the datasets call the others when they are applied.
+        kind = OBJECT_KINDS.index(object_kind(step.path, step.statements))
+        return kind, step.path.startswith("datasets/"), step.path
 
     return sorted(steps, key=rank)
 

@@ -2,7 +2,7 @@
 -- Parameters: p_dataset, p_run_id, p_load_id   the load
 --             p_header                         what the header row of every file must read
 --             p_started_at                     when the load got the dataset's lock
---             p_aggregated_rows                source rows that the aggregates now stand for
+--             p_counted_rows                source rows that the aggregates now stand for
 --             p_first_date, p_last_date        the dates of those rows; null where there is none
 --             p_status           out: loaded
 --             p_files_loaded     out: files of this load that were in no load before
@@ -24,9 +24,8 @@ create or replace procedure etl.finish_load(
     p_dataset varchar(256),
     p_run_id varchar(80),
     p_load_id varchar(80),
-    p_header varchar(65535),
     p_started_at timestamp,
-    p_aggregated_rows bigint,
+    p_counted_rows bigint,
     p_first_date date,
     p_last_date date,
     inout p_status varchar(16),
@@ -36,7 +35,9 @@ create or replace procedure etl.finish_load(
     inout p_rejected_rows bigint,
     inout p_aggregate_rows bigint,
     inout p_empty_file_ids varchar(4096),
-    inout p_dates_covered varchar(32)
+    inout p_dates_covered varchar(32),
+    inout p_reject_reasons varchar(4096),
+    inout p_rejected_files varchar(8192)
 )
 as $$
 declare
@@ -74,113 +75,38 @@ begin
                 p_load_id, v_recorded_files, v_given_files;
         end if;
 
-        select status, files_loaded, files_skipped, source_rows, rejected_rows, aggregate_rows, empty_file_ids, nvl(dates_covered, '')
-        into p_status, p_files_loaded, p_files_skipped, p_source_rows, p_rejected_rows, p_aggregate_rows, p_empty_file_ids, p_dates_covered
+        select
+            status, files_loaded, files_skipped, source_rows, rejected_rows, aggregate_rows,
+            empty_file_ids, nvl(dates_covered, ''), nvl(reject_reasons, ''), nvl(rejected_files, '')
+        into
+            p_status, p_files_loaded, p_files_skipped, p_source_rows, p_rejected_rows, p_aggregate_rows,
+            p_empty_file_ids, p_dates_covered, p_reject_reasons, p_rejected_files
         from etl.loads
         where load_id = p_load_id;
         return;
     end if;
 
-    drop table if exists load_counts;
-    create temp table load_counts (
-        file_id varchar(32),
-        object_key varchar(1024),
-        size_bytes bigint,
-        status varchar(16),
-        header_rows bigint,
-        source_rows bigint,
-        rejected_rows bigint
-    );
-
-    insert into load_counts (
-        file_id, object_key, size_bytes, status, header_rows, source_rows, rejected_rows
-    )
-    select
-        load_files.file_id,
-        load_files.object_key,
-        load_files.size_bytes,
-        load_files.status,
-        sum(case when load_rows.is_header then 1 else 0 end) as header_rows,
-        sum(case when load_rows.is_header then 0 when load_rows.file_id is null then 0 else 1 end) as source_rows,
-        sum(case when load_rows.is_header then 0 when load_rows.reject_reason is null then 0 else 1 end) as rejected_rows
-    from load_files
-    left join load_rows on load_files.file_id = load_rows.file_id
-    where load_files.status in ('loaded', 'superseded')
-    group by
-        load_files.file_id,
-        load_files.object_key,
-        load_files.size_bytes,
-        load_files.status;
-
-    -- These checks are of superseded files too: whether a file has to be refused does not hang on
-    -- when it comes.
-    -- A file that is not empty gives one row at least. Compressed, an empty file still has a few
-    -- dozen bytes.
-    select count(*), min(file_id) into v_bad_files, v_file_id
-    from load_counts
-    where
-        header_rows + source_rows = 0
-        and size_bytes > case
-            when
-                lower(object_key) like '%.br' or lower(object_key) like '%.bz2'
-                or lower(object_key) like '%.deflate' or lower(object_key) like '%.gz'
-                or lower(object_key) like '%.lz4' or lower(object_key) like '%.lzo'
-                or lower(object_key) like '%.snappy' or lower(object_key) like '%.xz'
-                or lower(object_key) like '%.zip' or lower(object_key) like '%.zst'
-                then 100
-            else 0
-        end;
-    if v_bad_files > 0 then
-        select object_key into v_object_key from load_counts where file_id = v_file_id;
-        raise exception 'file %: nothing was read from it although it is not empty (% such files in this load)',
-            v_object_key, v_bad_files;
-    end if;
-
-    select count(*), min(file_id) into v_bad_files, v_file_id
-    from load_counts
-    where header_rows <> 1 and source_rows > 0;
-    if v_bad_files > 0 then
-        select object_key, header_rows into v_object_key, v_header_rows
-        from load_counts
-        where file_id = v_file_id;
-        -- Letters sort behind digits: among rows of numbers the greatest is the stray header.
-        select left(max(line), 300) into v_line
-        from load_rows
-        where file_id = v_file_id and not is_header;
-        raise exception 'file %: expected one header row "%", found %; one of its rows is "%" (% such files in this load)',
-            v_object_key, p_header, v_header_rows, v_line, v_bad_files;
-    end if;
-
-    select count(*), min(file_id) into v_bad_files, v_file_id
-    from load_counts
-    where source_rows > 0 and rejected_rows = source_rows;
-    if v_bad_files > 0 then
-        select object_key into v_object_key from load_counts where file_id = v_file_id;
-        select max(reject_reason) into v_reason from load_rows where file_id = v_file_id and not is_header;
-        raise exception 'file %: none of its rows can be read, for example "%" (% such files in this load)',
-            v_object_key, v_reason, v_bad_files;
-    end if;
-
     select nvl(sum(source_rows), 0), nvl(sum(rejected_rows), 0) into p_source_rows, p_rejected_rows
     from load_counts
     where status = 'loaded';
-    if p_source_rows <> p_aggregated_rows + p_rejected_rows then
-        raise exception 'load %: % rows read, but % aggregated and % rejected',
-            p_load_id, p_source_rows, p_aggregated_rows, p_rejected_rows;
+    if p_source_rows <> p_counted_rows + p_rejected_rows then
+        raise exception 'load %: % rows read, but % counted and % rejected',
+            p_load_id, p_source_rows, p_counted_rows, p_rejected_rows;
     end if;
 
     -- A statement that changes nothing takes its locks all the same, hence the questions.
     if p_rejected_rows > 0 then
-        insert into etl.rejected_rows (file_id, load_id, line, reason)
+        insert into etl.rejected_rows (file_id, load_id, line, reason, value)
         with numbered as (
             select
                 file_id,
                 line,
                 reject_reason,
+                reject_value,
                 row_number() over (partition by file_id order by line) as row_position
             from load_rows
             where
-                not is_header
+                kind = 'row'
                 and reject_reason is not null
                 and file_id in (select file_id from load_counts where status = 'loaded')
         )
@@ -188,8 +114,9 @@ begin
         select
             numbered.file_id,
             p_load_id as load_id,
-            numbered.line,
-            numbered.reject_reason
+            left(numbered.line, 16000) as line,
+            numbered.reject_reason,
+            left(numbered.reject_value, 16000) as value
         from numbered
         where numbered.row_position <= 1000;
     end if;
@@ -238,13 +165,33 @@ begin
         p_dates_covered := p_dates_covered || ' to ' || to_char(p_last_date, 'YYYY-MM-DD');
     end if;
 
+    select nvl(listagg(reasons.rejected || ' ' || reasons.reject_reason, chr(10)) within group (order by reasons.rejected desc, reasons.reject_reason), '')
+    into p_reject_reasons
+    from (
+        select
+            reject_reason,
+            count(*) as rejected,
+            row_number() over (order by count(*) desc, reject_reason) as reason_position
+        from load_rows
+        where kind = 'row' and reject_reason is not null
+            and file_id in (select file_id from load_counts where status = 'loaded')
+        group by reject_reason
+    ) as reasons
+    where reasons.reason_position <= 5;
+    select nvl(listagg(file_id || ':' || rejected_rows, ',') within group (order by rejected_rows desc, file_id), '')
+    into p_rejected_files
+    from load_counts
+    where rejected_rows > 0 and status = 'loaded';
+
     insert into etl.loads (
         load_id, dataset, run_id, status, files_loaded, files_skipped, source_rows,
-        rejected_rows, aggregate_rows, empty_file_ids, dates_covered, started_at, finished_at
+        rejected_rows, aggregate_rows, empty_file_ids, dates_covered, reject_reasons,
+        rejected_files, started_at, finished_at
     )
     values (
         p_load_id, p_dataset, p_run_id, p_status, p_files_loaded, p_files_skipped, p_source_rows,
-        p_rejected_rows, p_aggregate_rows, p_empty_file_ids, p_dates_covered, p_started_at, getdate()
+        p_rejected_rows, p_aggregate_rows, p_empty_file_ids, p_dates_covered, p_reject_reasons,
+        p_rejected_files, p_started_at, getdate()
     );
 end;
 $$

@@ -1,9 +1,9 @@
 -- Purpose:    takes the files in the temporary table revert_files out of the aggregates.
 -- Parameters: p_dataset         whose files they are
 --             p_files_reverted  out: files of which rows counted until now
---             p_rows_deleted    out: rows of the aggregate table that are gone
+--             p_rows_deleted    out: rows of the tables that are gone
 -- Reads:      the temporary table revert_files (file_id), made by the procedure that calls this
--- Writes:     the dataset's aggregate table and lock row, etl.loaded_files, etl.loads
+-- Writes:     the dataset's tables and lock row, etl.loaded_files, etl.loads
 -- Errors:     a dataset that has not registered itself
 -- Note:       a reverted file is not loaded again; upload it again to bring it back. It keeps its
 --             place among the versions of its key, so that an older one does not come to count.
@@ -17,11 +17,11 @@ create or replace procedure etl.revert_files(
 as $$
 declare
     v_datasets bigint;
-    v_aggregate_table varchar(127);
     v_lock_table varchar(127);
+    v_table record;
+    v_rows bigint;
 begin
-    select count(*), max(aggregate_table), max(lock_table)
-    into v_datasets, v_aggregate_table, v_lock_table
+    select count(*), max(lock_table) into v_datasets, v_lock_table
     from etl.datasets
     where dataset = p_dataset;
     if v_datasets <> 1 then
@@ -33,9 +33,14 @@ begin
     -- two fails with error 1023 and can be run again.
     execute 'update etl.' || quote_ident(v_lock_table) || ' set is_held = true';
 
-    execute 'delete from mart.' || quote_ident(v_aggregate_table)
-        || ' where file_id in (select file_id from revert_files)';
-    get diagnostics p_rows_deleted := row_count;
+    p_rows_deleted := 0;
+    for v_table in select table_name from etl.dataset_tables where dataset = p_dataset
+    loop
+        execute 'delete from mart.' || quote_ident(v_table.table_name)
+            || ' where file_id in (select file_id from revert_files)';
+        get diagnostics v_rows := row_count;
+        p_rows_deleted := p_rows_deleted + v_rows;
+    end loop;
 
     update etl.loaded_files
     set status = 'reverted'

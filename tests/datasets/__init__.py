@@ -1,24 +1,45 @@
 """Datasets that the tests add to a deployed stack, as `sam deploy` would have added them."""
 
-import json
 import time
 from pathlib import Path
-from string import Template
+from typing import Any
+
+from apply_sql import core
+from samtranslator.yaml_helper import yaml_parse
 
 from local.dialect import split
 from local.stack import Stack
+from tools.datasets.reading import Folder, read_folder
+from tools.datasets.rendering import Rendering
+from tools.datasets.resources import BEGIN, END, with_datasets
 
 FOLDER = Path(__file__).parent
 
 
 def install(stack: Stack, dataset: str) -> None:
-    """Register the dataset's Glue table, and apply its SQL through the Data API."""
-    table = Template((FOLDER / dataset / "table.json").read_text()).substitute(stack.outputs)
+    """Register the Glue table of a dataset of this folder, and apply its SQL."""
+    install_folder(stack, read_folder(FOLDER / dataset))
+
+
+def install_folder(stack: Stack, folder: Folder) -> None:
+    """Register a dataset's Glue table, and apply its SQL through the Data API."""
     stack.cloud.client("glue").create_table(
-        DatabaseName=stack.outputs["GlueDatabaseName"], TableInput=json.loads(table)
+        DatabaseName=stack.outputs["GlueDatabaseName"], TableInput=table_input(stack, folder)
     )
-    for path in sorted((FOLDER / dataset).glob("*.sql")):
-        apply(stack, path.read_text())
+    files = [core.SqlFile(name, text) for name, text in Rendering(folder).files().items()]
+    for step in core.plan(files, {}, {}):
+        apply(stack, ";\n".join(step.statements))
+
+
+def table_input(stack: Stack, folder: Folder) -> dict[str, Any]:
+    """The dataset's Glue table, as the template would give it."""
+    resources: dict[str, Any] = yaml_parse(with_datasets(f"{BEGIN}\n{END}\n", [folder]))
+    [table] = [each for each in resources.values() if each["Type"] == "AWS::Glue::Table"]
+    wanted: dict[str, Any] = table["Properties"]["TableInput"]
+    storage = wanted["StorageDescriptor"]
+    folder_of_runs = storage["Location"]["Fn::Sub"].rpartition("/staging/")[2]
+    storage["Location"] = f"s3://{stack.outputs['RawBucketName']}/staging/{folder_of_runs}"
+    return wanted
 
 
 def apply(stack: Stack, sql: str) -> None:

@@ -100,7 +100,7 @@ def test_table_of_another_spelling_is_not_the_datasets(pipeline: Pipeline) -> No
         pytest.param(
             "raw/flights/short.csv",
             HEADER + b"\n2013,1,1\n2013,1,2\n",
-            'none of its rows can be read, for example "fewer than 19 columns"',
+            'none of its rows can be read, for example "too few fields, not 19"',
             id="too few columns below the header",
         ),
         pytest.param(

@@ -46,6 +46,8 @@ class Answer(NamedTuple):
     aggregate_rows: int
     empty_file_ids: str
     dates_covered: str
+    reject_reasons: str
+    rejected_files: str
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Loading:
         spectrum.refresh(self.stack.warehouse)
         row = connection.execute(
             f"call etl.load_{self.dataset.name}"
-            "(%s, %s, %s, %s, '', 0, 0, 0, 0, 0, '', '')".encode(),
+            "(%s, %s, %s, %s, '', 0, 0, 0, 0, 0, '', '', '', '')".encode(),
             (run_id, load_id, json.dumps(entries), self.dataset.same_key),
         ).fetchone()
         assert row is not None

@@ -62,7 +62,7 @@ def test_attempts_at_one_load_at_the_same_time_have_one_answer(loading: Loading)
         lambda: loading.load(one), lambda: loading.load(one), while_held=loading
     )
 
-    expected = Answer("loaded", 1, 0, 3, 0, len(loading.view()), "", loading.dates_of(one))
+    expected = Answer("loaded", 1, 0, 3, 0, len(loading.view()), "", loading.dates_of(one), "", "")
     assert first == second == expected
     assert loading.view() == loading.amount_to(one)
 

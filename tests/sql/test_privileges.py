@@ -15,7 +15,7 @@ SYSTEM = """(
     'pg_catalog', 'information_schema', 'pg_toast',
     'redshift', 'redshift_comparison', 'redshift_spectrum'
 )"""
-LOAD = "call etl.load_{}('run', 'load', '[]', 'replace', '', 0, 0, 0, 0, 0, '', '')"
+LOAD = "call etl.load_{}('run', 'load', '[]', 'replace', '', 0, 0, 0, 0, 0, '', '', '', '')"
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,10 @@ NOT_FOR_LOADING = [
     "call etl.create_daily_route_performance_by_file()",
     "call etl.register_files('flights', '[]', 'replace')",
     "call etl.finish_load("
-    "'f', 'r', 'l', 'h', '2026-01-01', 0, null, null, '', 0, 0, 0, 0, 0, '', '')",
+    "'f', 'r', 'l', '2026-01-01', 0, null, null, '', 0, 0, 0, 0, 0, '', '', '', '')",
+    "call etl.judge_files('', 0)",
+    "call etl.check_columns('flights', 'daily_route_performance_by_file', 'x', 0)",
+    "call etl.extend_daily_route_performance_by_file()",
     "call etl.revert_file('x', 0, 0)",
     "call etl.revert_load('x', 0, 0)",
     "call etl.revert_files('flights', 0, 0)",
@@ -97,7 +100,7 @@ def test_loader_may_do_nothing_but_load(as_loader: Connection, statement: str) -
 def test_loader_may_call_the_load_procedures(as_loader: Connection, dataset: str) -> None:
     row = as_loader.execute(LOAD.format(dataset).encode()).fetchone()
 
-    assert row == ("loaded", 0, 0, 0, 0, 0, "", "")
+    assert row == ("loaded", 0, 0, 0, 0, 0, "", "", "", "")
 
 
 # The view's figures and the role are theirs.

@@ -2,17 +2,23 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse
 
 from local import refusals
 from tests.template.test_combinations import deployed
+from tools.datasets.reading import read_folder
+from tools.datasets.resources import BEGIN, END, with_datasets
+from tools.datasets.spec import Dataset
+
+ROOT = Path(__file__).parents[2]
 
 WITH_ALL = {
     "BusinessEmail": "business@example.com",
     "SupportEmail": "support@example.com",
-    "FreshnessHours": "24",
 }
 
 
@@ -66,15 +72,18 @@ def test_address_is_taken_only_where_sns_takes_it(parameters: Any, endpoint: str
             refusals.check("AWS::SNS::Subscription", subscription)
 
 
-def test_longest_freshness_is_one_that_an_alarm_can_look_back(
-    template: dict[str, Any], parameters: Any
-) -> None:
-    alarm = template["Resources"]["FlightsStaleAlarm"]["Properties"]
-    hours = parameters["FreshnessHours"]["MaxValue"]
+def test_longest_freshness_is_one_that_an_alarm_can_look_back(tmp_path: Path) -> None:
+    bounds = Dataset.model_fields["freshness_hours"].metadata
+    [longest] = [bound.le for bound in bounds if hasattr(bound, "le")]
+    spec = (ROOT / "sql/datasets/flights/dataset.yaml").read_text()
+    (tmp_path / "flights").mkdir()
+    (tmp_path / "flights" / "dataset.yaml").write_text(f"{spec}freshness_hours: {longest}\n")
+    folder = read_folder(tmp_path / "flights")
+    resources = yaml_parse(with_datasets(f"{BEGIN}\n{END}\n", [folder]))
+    alarm = resources["FlightsStaleAlarm"]["Properties"]
 
-    assert alarm["EvaluationPeriods"] == {"Ref": "FreshnessHours"}
-    looks_back = refusals.alarm_looks_back_a_day_at_most({**alarm, "EvaluationPeriods": hours})
-    assert list(looks_back) == []
+    assert alarm["EvaluationPeriods"] == longest
+    assert list(refusals.alarm_looks_back_a_day_at_most(alarm)) == []
 
 
 def test_shortest_sweep_is_a_schedule(parameters: Any) -> None:

@@ -95,7 +95,7 @@ def test_sql_file_is_named_as_the_object_it_makes(path: Path) -> None:
 def test_sql_file_has_a_header(path: Path) -> None:
     header = path.read_text().partition("\ncreate")[0]
 
-    assert header.startswith("-- Purpose:")
+    assert re.match(r"(-- Written by `make datasets` .*\n)?-- Purpose:", header)
     if "create or replace procedure" in path.read_text():
         for entry in ("Rerun:", "Example:"):
             assert entry in header

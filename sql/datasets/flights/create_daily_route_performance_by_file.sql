@@ -1,7 +1,8 @@
--- Purpose: the aggregate table of the dataset, where it is missing.
--- Grain:   one row per file, flight date, carrier, origin and destination. The file is in the
---          grain so that one file's contribution can be replaced or taken back by deleting its
---          rows; analysts read the view mart.daily_route_performance, which sums over files.
+-- Written by `make datasets` from dataset.yaml: change that, and run it again.
+-- Purpose: the table behind the view mart.daily_route_performance, where it is missing.
+-- Grain:   one row per file, flight_date, carrier, origin and destination
+-- Note:    the file is in the grain so that its part can be replaced or taken back by deleting
+--          rows; analysts read the view, which adds up the files.
 -- Writes:  mart.daily_route_performance_by_file
 -- Rerun:   does nothing when the table is there.
 -- Example: call etl.create_daily_route_performance_by_file();
@@ -18,16 +19,16 @@ begin
     if v_tables = 0 then
         create table mart.daily_route_performance_by_file (
             file_id varchar(32) not null,
-            flight_date date not null,
-            carrier varchar(256) not null,
-            origin varchar(256) not null,
-            destination varchar(256) not null,
-            flights bigint not null,
-            cancelled bigint not null,
-            delayed_departures bigint not null,
-            departure_delay_minutes bigint not null,
-            arrival_delay_minutes bigint not null,
-            distance_miles bigint not null
+            flight_date date,
+            carrier varchar(256),
+            origin varchar(256),
+            destination varchar(256),
+            flights bigint,
+            cancelled bigint,
+            delayed_departures bigint,
+            departure_delay_minutes bigint,
+            arrival_delay_minutes bigint,
+            distance_miles bigint
         );
     end if;
 end;
@@ -36,11 +37,11 @@ language plpgsql
 security definer
 set search_path to pg_catalog;
 
--- The view over the table needs it before the first load.
+-- The view needs it before the first load.
 call etl.create_daily_route_performance_by_file();
 
-delete from etl.datasets
-where dataset = 'flights';
+delete from etl.dataset_tables
+where dataset = 'flights' and table_name = 'daily_route_performance_by_file';
 
-insert into etl.datasets (dataset, aggregate_table, lock_table)
-values ('flights', 'daily_route_performance_by_file', 'flights_lock');
+insert into etl.dataset_tables (dataset, table_name)
+values ('flights', 'daily_route_performance_by_file');

@@ -1,5 +1,6 @@
--- Purpose: how each route performed on each day: what analysts read.
--- Grain:   one row per flight date, carrier, origin and destination.
+-- Written by `make datasets` from dataset.yaml: change that, and run it again.
+-- Purpose: how each route performed on each day.
+-- Grain:   one row per flight_date, carrier, origin and destination.
 -- Reads:   mart.daily_route_performance_by_file
 create or replace view mart.daily_route_performance as
 select

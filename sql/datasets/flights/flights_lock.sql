@@ -1,3 +1,4 @@
+-- Written by `make datasets` from dataset.yaml: change that, and run it again.
 -- Purpose: loads of the dataset queue up on this table. Nobody reads it, so that locking it
 --          holds up no analyst.
 -- Grain:   one row. Every load updates it once it has the lock: were a load's snapshot older than
@@ -10,3 +11,9 @@ create table if not exists etl.flights_lock (
 insert into etl.flights_lock (is_held)
 select true
 where not exists (select 1 from etl.flights_lock);
+
+delete from etl.datasets
+where dataset = 'flights';
+
+insert into etl.datasets (dataset, lock_table)
+values ('flights', 'flights_lock');

@@ -154,10 +154,10 @@ def test_plan_orders_schema_then_tables_then_procedures_then_views() -> None:
             "schema/0001.sql",
             "schema/0002.sql",
             "datasets/b/three.sql",
-            "datasets/a/two.sql",
             "procedures/four.sql",
-            "datasets/a/one.sql",
+            "datasets/a/two.sql",
             "views/five.sql",
+            "datasets/a/one.sql",
         ]
 
 

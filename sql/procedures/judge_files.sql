@@ -1,0 +1,141 @@
+-- Purpose:    says of each file of a load what its rows are, and refuses a file that cannot be
+--             what it should.
+-- Parameters: p_header        what the header row of every file reads; empty where there is none
+--             p_counted_rows  out: rows that count, in files that do
+-- Reads:      the temporary tables load_files (etl.register_files) and load_rows (the dataset's
+--             procedure: file_id, line, kind, reject_reason, reject_value), whose kind is
+--             row      a row of data
+--             header   names the columns, and nothing else
+--             padded   likewise, with empty fields behind them, as spreadsheets leave them
+--             blank    an empty line
+-- Writes:     the temporary table load_counts, one row per file that is read
+-- Errors:     a file that gave no row although it is not empty; whose header is another, or that
+--             has none or several; of which no row can be read
+-- Note:       superseded files are judged too: whether a file has to be refused does not hang on
+--             when it comes.
+-- Rerun:      gives the same.
+-- Example:    see etl.load_flights, which calls it
+create or replace procedure etl.judge_files(
+    p_header varchar(65535),
+    inout p_counted_rows bigint
+)
+as $$
+declare
+    v_bad_files bigint;
+    v_padded_files bigint;
+    v_file_id varchar(32);
+    v_object_key varchar(1024);
+    v_header_rows bigint;
+    v_line varchar(65535);
+    v_reason varchar(1024);
+begin
+    -- Who pads the header pads the rows.
+    select count(*) into v_padded_files from load_rows where kind = 'padded';
+    if v_padded_files > 0 then
+        update load_rows
+        set reject_reason = null
+        where
+            reject_reason = 'too many fields, the last of them empty'
+            and file_id in (select file_id from load_rows where kind = 'padded');
+        update load_rows set kind = 'header' where kind = 'padded';
+    end if;
+
+    drop table if exists load_counts;
+    create temp table load_counts (
+        file_id varchar(32),
+        object_key varchar(1024),
+        size_bytes bigint,
+        status varchar(16),
+        header_rows bigint,
+        blank_rows bigint,
+        source_rows bigint,
+        rejected_rows bigint
+    );
+
+    insert into load_counts (
+        file_id, object_key, size_bytes, status, header_rows, blank_rows, source_rows, rejected_rows
+    )
+    select
+        load_files.file_id,
+        load_files.object_key,
+        load_files.size_bytes,
+        load_files.status,
+        sum(case when load_rows.kind = 'header' then 1 else 0 end) as header_rows,
+        sum(case when load_rows.kind = 'blank' then 1 else 0 end) as blank_rows,
+        sum(case when load_rows.kind = 'row' then 1 else 0 end) as source_rows,
+        sum(case when load_rows.kind = 'row' and load_rows.reject_reason is not null then 1 else 0 end) as rejected_rows
+    from load_files
+    left join load_rows on load_files.file_id = load_rows.file_id
+    where load_files.status in ('loaded', 'superseded')
+    group by
+        load_files.file_id,
+        load_files.object_key,
+        load_files.size_bytes,
+        load_files.status;
+
+    -- A file that is not empty gives one row at least. Compressed, an empty file still has a few
+    -- dozen bytes.
+    select count(*), min(file_id) into v_bad_files, v_file_id
+    from load_counts
+    where
+        header_rows + blank_rows + source_rows = 0
+        and size_bytes > case
+            when
+                lower(object_key) like '%.br' or lower(object_key) like '%.bz2'
+                or lower(object_key) like '%.deflate' or lower(object_key) like '%.gz'
+                or lower(object_key) like '%.lz4' or lower(object_key) like '%.lzo'
+                or lower(object_key) like '%.snappy' or lower(object_key) like '%.xz'
+                or lower(object_key) like '%.zip' or lower(object_key) like '%.zst'
+                then 100
+            else 0
+        end;
+    if v_bad_files > 0 then
+        select object_key into v_object_key from load_counts where file_id = v_file_id;
+        raise exception 'file %: nothing was read from it although it is not empty (% such files in this load)',
+            v_object_key, v_bad_files;
+    end if;
+
+    select count(*), min(file_id) into v_bad_files, v_file_id
+    from load_rows
+    where kind = 'header' and reject_reason is not null;
+    if v_bad_files > 0 then
+        select object_key into v_object_key from load_counts where file_id = v_file_id;
+        select max(reject_reason) into v_reason
+        from load_rows
+        where file_id = v_file_id and kind = 'header';
+        raise exception 'file %: %', v_object_key, v_reason;
+    end if;
+
+    select count(*), min(file_id) into v_bad_files, v_file_id
+    from load_counts
+    where p_header <> '' and header_rows <> 1 and source_rows > 0;
+    if v_bad_files > 0 then
+        select object_key, header_rows into v_object_key, v_header_rows
+        from load_counts
+        where file_id = v_file_id;
+        -- Letters sort behind digits: among rows of numbers the greatest is the stray header.
+        select nvl(left(max(line), 300), '') into v_line
+        from load_rows
+        where file_id = v_file_id and kind = 'row';
+        raise exception 'file %: expected one header row "%", found %; one of its rows is "%" (% such files in this load)',
+            v_object_key, p_header, v_header_rows, v_line, v_bad_files;
+    end if;
+
+    select count(*), min(file_id) into v_bad_files, v_file_id
+    from load_counts
+    where source_rows > 0 and rejected_rows = source_rows;
+    if v_bad_files > 0 then
+        select object_key into v_object_key from load_counts where file_id = v_file_id;
+        select max(reject_reason) into v_reason from load_rows where file_id = v_file_id and kind = 'row';
+        raise exception 'file %: none of its rows can be read, for example "%" (% such files in this load)',
+            v_object_key, v_reason, v_bad_files;
+    end if;
+
+    select nvl(sum(source_rows - rejected_rows), 0) into p_counted_rows
+    from load_counts
+    where status = 'loaded';
+end;
+$$
+language plpgsql
+security definer
+set search_path to pg_catalog;

@@ -1,0 +1,1 @@
+"""Writes all that follows from sql/datasets/<dataset>/dataset.yaml; see docs/datasets.md."""

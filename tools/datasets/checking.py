@@ -1,0 +1,118 @@
+"""What is wrong with a dataset as a whole, where each of its parts is right."""
+
+from collections.abc import Iterable, Iterator
+
+from tools.datasets.spec import MAX_DIGITS, Csv, Dataset, Measure, Orc, Parquet, Table, Value
+from tools.datasets.text import Location
+
+# More rows than a view is expected to sum. What fits a type for so many never breaks a view.
+MAX_ROWS_OF_A_VIEW = 10**12
+MAX_BIGINT = 2**63 - 1
+MAX_SUMMED_DIGITS = MAX_DIGITS - 12
+MAX_DOUBLE = 1e290
+
+Problem = tuple[Location, str]
+NUMBERS = ("integer", "decimal", "double")
+
+
+def problems(dataset: Dataset) -> Iterator[Problem]:
+    """(where, what) of each problem, in the order of the file."""
+    yield from _format_problems(dataset)
+    yield from _column_problems(dataset)
+    for name in dataset.derived:
+        if any(column.name == name for column in dataset.columns):
+            yield ("derived", name), f"a column is called {name} already"
+    if dataset.dates is not None:
+        yield from _dates_problems(dataset)
+    if dataset.load == "generated" and not dataset.tables:
+        yield (), "tables is missing: what shall be kept of the rows?"
+    for name, table in dataset.tables.items():
+        yield from _table_problems(dataset, ("tables", name), table)
+
+
+def _format_problems(dataset: Dataset) -> Iterator[Problem]:
+    if not isinstance(dataset.format, Csv):
+        return
+    names = [column.name for column in dataset.columns]
+    for name in dataset.format.aliases:
+        if name not in names:
+            yield ("format", "header", "aliases", name), _unknown(name, names)
+    headings = [column.heading for column in dataset.columns]
+    for index, earlier in enumerate(dataset.format.accepts):
+        if not earlier or earlier != headings[: len(earlier)] or len(earlier) == len(headings):
+            yield (
+                ("format", "accepts", index),
+                "must be the beginning of the present header, and shorter: only columns that were"
+                " added at the end can be told apart; write another dataset for other files",
+            )
+    if dataset.format.accepts and not dataset.format.has_header:
+        yield ("format", "accepts"), "files without a header cannot tell which columns they have"
+
+
+def _column_problems(dataset: Dataset) -> Iterator[Problem]:
+    is_columnar = isinstance(dataset.format, Parquet | Orc)
+    for index, column in enumerate(dataset.columns):
+        where = ("columns", index)
+        if is_columnar and column.stored is None:
+            yield (
+                where,
+                f"{column.name} needs stored, its type in the file: int, bigint, double, string …",
+            )
+        if not is_columnar and column.stored is not None:
+            yield (*where, "stored"), "is for Parquet and ORC; text has no types"
+
+
+def _dates_problems(dataset: Dataset) -> Iterator[Problem]:
+    name = str(dataset.dates)
+    if name not in dataset.values:
+        yield ("dates",), _unknown(name, dataset.values)
+    elif dataset.values[name].type not in ("date", "timestamp"):
+        yield ("dates",), f"{name} is a {dataset.values[name].type}, not a date or timestamp"
+
+
+def _table_problems(dataset: Dataset, where: Location, table: Table) -> Iterator[Problem]:
+    for index, (_, column) in enumerate(table.grouped):
+        if column not in dataset.values:
+            yield (*where, "grain", index), _unknown(column, dataset.values)
+    for index, column in enumerate(table.rows if isinstance(table.rows, list) else ()):
+        if column not in dataset.values:
+            yield (*where, "rows", index), _unknown(column, dataset.values)
+    for name, measure in table.measures.items():
+        if isinstance(measure, Measure):
+            here = (*where, "measures", name)
+            yield from ((here, problem) for problem in _measure_problems(dataset, measure))
+
+
+def _measure_problems(dataset: Dataset, measure: Measure) -> Iterator[str]:
+    if measure.kind == "count_if":
+        return
+    name = measure.argument
+    if name not in dataset.values:
+        yield _unknown(name, dataset.values)
+        return
+    value = dataset.values[name]
+    if measure.kind == "sum":
+        yield from _sum_problems(name, value)
+    elif measure.kind in ("min", "max") and value.type == "boolean":
+        yield f"{measure.kind} of a boolean, which Redshift lacks; write count_if: {name}"
+
+
+def _sum_problems(name: str, value: Value) -> Iterator[str]:
+    if value.type not in NUMBERS:
+        yield f"sum of {name}, which is a {value.type}; count_if counts rows by a condition"
+    if value.type == "decimal" and value.precision > MAX_SUMMED_DIGITS:
+        yield (
+            f"sum of {name} could leave its type: {value.precision} digits;"
+            f" give {name} a precision of {MAX_SUMMED_DIGITS} or less"
+        )
+    if value.type == "double" and not (value.greatest is not None and value.greatest <= MAX_DOUBLE):
+        yield f"sum of {name} could leave its type; give {name} min and max, within 1e290"
+
+
+def fits_bigint(value: Value, rows: int = MAX_ROWS_OF_A_VIEW) -> bool:
+    """Whether the sum of so many values is a bigint whatever they are."""
+    return value.greatest is not None and value.greatest * rows <= MAX_BIGINT
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    return f"no column is called {name}; there are {', '.join(known)}"

@@ -1,0 +1,121 @@
+"""A folder of datasets, read and checked."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from tools.datasets import text
+from tools.datasets.checking import problems
+from tools.datasets.names import check_name
+from tools.datasets.spec import Dataset
+
+SPEC = "dataset.yaml"
+
+
+class SpecError(ValueError):
+    """A dataset.yaml that cannot stand as it is: a line a problem, with file and line."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One dataset's folder, whose name is the dataset's."""
+
+    path: Path
+    dataset: Dataset
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+def read_folders(root: Path) -> list[Folder]:
+    """The datasets below `root`, by name. Raises SpecError with the problems of all of them."""
+    folders: list[Folder] = []
+    found: list[str] = []
+    for spec in sorted(root.glob(f"*/{SPEC}")):
+        try:
+            folders.append(read_folder(spec.parent))
+        except SpecError as error:
+            found.append(str(error))
+    found += _shared_views(folders)
+    if found:
+        raise SpecError("\n".join(found))
+    return folders
+
+
+def read_folder(path: Path) -> Folder:
+    """One dataset. Raises SpecError."""
+    spec = path / SPEC
+    try:
+        check_name(path.name)
+    except ValueError as error:
+        raise SpecError(f"{spec}: the folder's name is the dataset's: {error}") from None
+    try:
+        document = text.read(spec.read_text(encoding="utf-8"))
+    except text.TextError as error:
+        raise SpecError(f"{spec}:{error.line}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{spec}: is not UTF-8 ({error.reason} at byte {error.start})") from None
+    try:
+        dataset = Dataset.model_validate(document.content)
+    except ValidationError as error:
+        raise SpecError("\n".join(_described(spec, document, error))) from None
+    found = [_line(spec, document, where, problem) for where, problem in problems(dataset)]
+    if found:
+        raise SpecError("\n".join(found))
+    return Folder(path, dataset)
+
+
+def _shared_views(folders: list[Folder]) -> Iterator[str]:
+    owners: dict[str, str] = {}
+    for folder in folders:
+        for view in folder.dataset.tables:
+            if view in owners:
+                yield (
+                    f"{folder.path / SPEC}: tables.{view}: {owners[view]} has a table of that name"
+                )
+            owners[view] = folder.name
+
+
+def _described(spec: Path, document: text.Document, error: ValidationError) -> Iterator[str]:
+    for details in error.errors():
+        where = _place(document, details["loc"])
+        yield _line(spec, document, where, _problem(details))
+
+
+def _place(document: text.Document, loc: tuple[int | str, ...]) -> text.Location:
+    """Where an error is meant, without the names of alternatives that pydantic puts between."""
+    place: text.Location = ()
+    for part in loc:
+        if (*place, part) in document.lines:
+            place = (*place, part)
+        elif part == loc[-1] and not str(part).startswith(
+            ("function", "literal", "list[", "measure")
+        ):
+            return (*place, part)
+    return place
+
+
+def _problem(details: ErrorDetails) -> str:
+    given = details["input"]
+    if details["type"] == "missing":
+        return "is missing"
+    if details["type"] == "extra_forbidden":
+        return "is no key that may stand here"
+    message = details["msg"].removeprefix("Value error, ")
+    if details["type"] == "value_error":
+        return message
+    described = message[0].lower() + message[1:]
+    return described if isinstance(given, dict | list) else f"{described}; it is {_shown(given)}"
+
+
+def _shown(given: object) -> str:
+    return "empty" if given is None else repr(given)
+
+
+def _line(spec: Path, document: text.Document, where: text.Location, problem: str) -> str:
+    field = ".".join(map(str, where))
+    return f"{spec}:{document.line(where)}: {field}{': ' if field else ''}{problem}"

@@ -1,0 +1,308 @@
+"""The files that follow from a dataset.yaml: the SQL beside it, and its part of template.yaml."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tools.datasets.checking import fits_bigint
+from tools.datasets.expressions import Cell, derived_faults, literal
+from tools.datasets.reading import Folder
+from tools.datasets.spec import Csv, Dataset, JsonLines, Measure, Table, Value
+
+SURPLUS = "row__surplus"
+LINE = "row__line"
+# A file's part of a table has at most as many rows.
+MAX_ROWS_OF_A_FILE = 10**9
+
+# The first line of each file that is written here.
+MARK = "-- Written by `make datasets` from dataset.yaml"
+
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    undefined=StrictUndefined,
+    keep_trailing_newline=True,
+    autoescape=False,
+)
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """A part of a table's grain."""
+
+    name: str
+    column: str
+    value: Value
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A measure as a table by file has it: its type, a file's part, and the total over files."""
+
+    name: str
+    stored_type: str
+    part: str
+    total: str
+
+
+@dataclass(frozen=True)
+class View:
+    """A table of the spec, as the templates need it."""
+
+    name: str
+    table: Table
+    dataset: Dataset
+
+    @property
+    def description(self) -> str:
+        return self.table.description or f"{self.name}: what analysts read."
+
+    @property
+    def is_rows(self) -> bool:
+        return self.table.rows is not None
+
+    @property
+    def kept(self) -> list[str]:
+        """The columns of a table of rows."""
+        if self.table.rows == "all":
+            return list(self.dataset.values)
+        return list(self.table.rows or ())
+
+    @cached_property
+    def grouped(self) -> list[Grouped]:
+        values = self.dataset.values
+        return [Grouped(name, column, values[column]) for name, column in self.table.grouped]
+
+    @cached_property
+    def measures(self) -> list[Kept]:
+        return [self._kept(name, measure) for name, measure in self.table.measures.items()]
+
+    @property
+    def computed(self) -> dict[str, str]:
+        return self.table.computed
+
+    @property
+    def counts_rows(self) -> bool:
+        """Whether it has a column of its own for the rows that a row stands for."""
+        return not self.is_rows and "count" not in self.table.measures.values()
+
+    @property
+    def counted(self) -> str:
+        """SQL of how many source rows the table stands for."""
+        if self.is_rows:
+            return "count(*)"
+        names = [name for name, measure in self.table.measures.items() if measure == "count"]
+        return f"nvl(sum({(names or ['source_rows'])[0]}), 0)"
+
+    @property
+    def stored_columns(self) -> list[tuple[str, str]]:
+        """(name, type) of each column of the table by file."""
+        values = self.dataset.values
+        return [
+            ("file_id", "varchar(32)"),
+            *((name, values[name].sql_type) for name in self.kept),
+            *((part.name, part.value.sql_type) for part in self.grouped),
+            *((measure.name, measure.stored_type) for measure in self.measures),
+            *([("source_rows", "bigint")] if self.counts_rows else []),
+        ]
+
+    @property
+    def grain(self) -> str:
+        if self.is_rows:
+            return "one row per row of a file."
+        return f"one row per {_listed([part.name for part in self.grouped])}."
+
+    @property
+    def grain_by_file(self) -> str:
+        if self.is_rows:
+            return "one row per file and row of it"
+        return f"one row per {_listed(['file', *(part.name for part in self.grouped)])}"
+
+    @property
+    def used(self) -> set[str]:
+        """Words that may be names of columns that the table needs."""
+        words = {*self.kept, *(part.column for part in self.grouped)}
+        for measure in self.table.measures.values():
+            if isinstance(measure, Measure):
+                words |= set(re.findall(r"[a-z_][a-z0-9_]*", measure.argument.lower()))
+        return words
+
+    def _kept(self, name: str, measure: str | Measure) -> Kept:
+        if not isinstance(measure, Measure):
+            return Kept(name, "bigint", "count(*)", f"cast(sum({name}) as bigint)")
+        if measure.kind == "count_if":
+            part = f"sum(case when {measure.argument} then 1 else 0 end)"
+            return Kept(name, "bigint", part, f"cast(sum({name}) as bigint)")
+        if measure.kind == "distinct":
+            part = f"hll_create_sketch({measure.argument})"
+            return Kept(name, "hllsketch", part, f"hll_cardinality(hll_combine({name}))")
+        value = self.dataset.values[measure.argument]
+        if measure.kind == "sum":
+            return _sum(name, measure.argument, value)
+        function = f"{measure.kind}({{}})"
+        return Kept(name, value.sql_type, function.format(measure.argument), function.format(name))
+
+
+def _sum(name: str, column: str, value: Value) -> Kept:
+    """Sums of files never leave their type, nor does the sum of these in the view."""
+    part, total = f"nvl(sum({column}), 0)", f"sum({name})"
+    if value.type == "double":
+        return Kept(name, "double precision", part, total)
+    if value.type == "decimal":
+        wide = f"decimal(38, {value.scale})"
+        return Kept(name, wide, part, f"cast({total} as {wide})")
+    stored = "bigint" if fits_bigint(value, MAX_ROWS_OF_A_FILE) else "decimal(38, 0)"
+    summed = "bigint" if fits_bigint(value) else "decimal(38, 0)"
+    if stored != "bigint":
+        part = f"nvl(sum(cast({column} as decimal(38, 0))), 0)"
+    return Kept(name, stored, part, f"cast({total} as {summed})")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A reason to reject a row, as SQL."""
+
+    condition: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A dataset's files."""
+
+    folder: Folder
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.folder.dataset
+
+    @cached_property
+    def tables(self) -> list[View]:
+        return [View(name, table, self.dataset) for name, table in self.dataset.tables.items()]
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        return [Cell(self.dataset, column) for column in self.dataset.columns]
+
+    def files(self) -> dict[str, str]:
+        """The texts of the files beside the dataset.yaml, by name."""
+        if self.dataset.load == "by_hand":
+            return {}
+        name = self.folder.name
+        files = {f"{name}_lock.sql": self._text("lock"), f"load_{name}.sql": self._text("load")}
+        for table in self.tables:
+            files[f"create_{table.name}_by_file.sql"] = self._text("create_table", table=table)
+            files[f"extend_{table.name}_by_file.sql"] = self._text("extend_table", table=table)
+            files[f"{table.name}.sql"] = self._text("view", table=table)
+        return files
+
+    def _text(self, template: str, **more: Any) -> str:
+        return TEMPLATES.get_template(f"{template}.sql.j2").render(
+            name=self.folder.name,
+            dataset=self.dataset,
+            tables=self.tables,
+            cells=self.cells,
+            derived=self.dataset.derived,
+            carried=self._carried(),
+            faults=list(self._faults()),
+            last="computed" if self.dataset.derived else "typed",
+            dates=self.dataset.dates_column,
+            header=literal(self._header()),
+            **self._row(),
+            **more,
+        )
+
+    def _header(self) -> str:
+        """What the header row of a file reads; empty where there is none."""
+        form = self.dataset.format
+        if not isinstance(form, Csv) or not form.has_header:
+            return ""
+        return form.delimiter.join(column.heading for column in self.dataset.columns)
+
+    def _carried(self) -> list[dict[str, str]]:
+        """The columns that the tables need of a row."""
+        used = {word for table in self.tables for word in table.used} | {self.dataset.dates_column}
+        return [
+            {"name": name, "sql_type": value.sql_type}
+            for name, value in self.dataset.values.items()
+            if name in used
+        ]
+
+    def _faults(self) -> Iterator[Fault]:
+        """In the order in which they are told: the kind of fault, then the column."""
+        found = [
+            (rank, cell.column.name, condition, fault)
+            for cell in self.cells
+            for rank, condition, fault in cell.faults()
+        ]
+        found += [
+            (rank, name, condition, fault)
+            for name, derived in self.dataset.derived.items()
+            for rank, condition, fault in derived_faults(name, derived)
+        ]
+        for _, name, condition, fault in sorted(found, key=lambda item: item[0]):
+            yield Fault(condition, literal(f"{name}: {fault}"))
+
+    def _row(self) -> dict[str, Any]:
+        """How a row is read: its columns at the source, its text, its kind and its shape."""
+        if isinstance(self.dataset.format, Csv):
+            return self._csv_row(self.dataset.format)
+        if isinstance(self.dataset.format, JsonLines):
+            return _json_row()
+        return {}
+
+    def _csv_row(self, form: Csv) -> dict[str, Any]:
+        names = [column.name for column in self.dataset.columns]
+        delimiter = literal(form.delimiter)
+        joined = f" || {delimiter} || ".join(f"nvl(source.{name}, '')" for name in names)
+        line = f"{joined} || nvl({delimiter} || source.{SURPLUS}, '')"
+        blank = f"btrim(replace({line}, {delimiter}, ''), v_blanks) = ''"
+        headings = " and ".join(
+            f"btrim(source.{column.name}, v_blanks)"
+            + _is_one_of([column.heading.strip(), *form.aliases.get(column.name, [])])
+            for column in self.dataset.columns
+        )
+        header = f" when {headings} then 'header'" if form.has_header else ""
+        inner = "".join(
+            f" when source.{name} is null then '{name}: longer than 65,535 bytes'"
+            for name in names[:-1]
+        )
+        return {
+            "source_columns": [*names, SURPLUS],
+            "line": line,
+            "kind": f"case when {blank} then 'blank'{header} else 'row' end",
+            "shape_fault": (
+                f"case when source.{names[-1]} is null then 'too few fields, not {len(names)}'"
+                f" when btrim(source.{SURPLUS}, v_blanks) <> ''"
+                f" then 'too many fields, not {len(names)}'{inner} end"
+            ),
+        }
+
+
+def _json_row() -> dict[str, Any]:
+    text = f"btrim(source.{LINE}, v_blanks)"
+    return {
+        "source_columns": [LINE],
+        "line": f"source.{LINE}",
+        "kind": f"case when {text} = '' then 'blank' else 'row' end",
+        "shape_fault": (
+            f"case when source.{LINE} is null then 'longer than 65,535 bytes'"
+            f" when not is_valid_json({text}) or left({text}, 1) <> '{{'"
+            " then 'not a JSON object' end"
+        ),
+    }
+
+
+def _is_one_of(texts: list[str]) -> str:
+    if len(texts) == 1:
+        return f" = {literal(texts[0])}"
+    return f" in ({', '.join(map(literal, texts))})"
+
+
+def _listed(names: list[str]) -> str:
+    *head, last = names
+    return f"{', '.join(head)} and {last}" if head else last
