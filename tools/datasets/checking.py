@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from tools.datasets.formats import with_article
 from tools.datasets.spec import MAX_DIGITS, Csv, Dataset, Measure, Orc, Parquet, Table, Value
 from tools.datasets.text import Location
 
@@ -67,7 +68,8 @@ def _dates_problems(dataset: Dataset) -> Iterator[Problem]:
     if name not in dataset.values:
         yield ("dates",), _unknown(name, dataset.values)
     elif dataset.values[name].type not in ("date", "timestamp"):
-        yield ("dates",), f"{name} is a {dataset.values[name].type}, not a date or timestamp"
+        kind = with_article(dataset.values[name].type)
+        yield ("dates",), f"{name} is {kind}, not a date or timestamp"
 
 
 def _table_problems(dataset: Dataset, where: Location, table: Table) -> Iterator[Problem]:
@@ -99,7 +101,8 @@ def _measure_problems(dataset: Dataset, measure: Measure) -> Iterator[str]:
 
 def _sum_problems(name: str, value: Value) -> Iterator[str]:
     if value.type not in NUMBERS:
-        yield f"sum of {name}, which is a {value.type}; count_if counts rows by a condition"
+        kind = with_article(value.type)
+        yield f"sum of {name}, which is {kind}; count_if counts rows by a condition"
     if value.type == "decimal" and value.precision > MAX_SUMMED_DIGITS:
         yield (
             f"sum of {name} could leave its type: {value.precision} digits;"

@@ -17,22 +17,27 @@ _TOKEN = re.compile(r"YYYY|MM|DD|HH|MI|SS|M|D|[A-Za-z]+|[^A-Za-z]+")
 _PERL = re.compile(r"\(\?|\\[bBAZz]|[*+?}][+?]")
 
 
+def with_article(kind: str) -> str:
+    """The name of a type in a sentence: a date, an integer."""
+    return f"{'an' if kind == 'integer' else 'a'} {kind}"
+
+
 def tokens(text: str) -> list[str]:
     """The parts of a format: YYYY, MM, …, and what stands between them. Raises ValueError."""
-    parts = _TOKEN.findall(text)
-    for part in parts:
-        if part[0].isalpha() and part not in {**DATE_TOKENS, **TIME_TOKENS, "T": ""}:
+    known = {**DATE_TOKENS, **TIME_TOKENS, "T": ""}
+    for word in re.findall("[A-Za-z]+", text):
+        if any(part not in known for part in _TOKEN.findall(word)):
             raise ValueError(
-                f'format "{text}" holds {part}; it is made of YYYY MM DD M D HH MI SS and of what'
+                f'format "{text}" holds {word}; it is made of YYYY MM DD M D HH MI SS and of what'
                 " stands between them, or is epoch or epoch_ms"
             )
-    return parts
+    return _TOKEN.findall(text)
 
 
 def check_format(kind: str, text: str) -> None:
     """Raises ValueError for a format that does not say what a value of the type needs."""
     if kind not in ("date", "timestamp"):
-        raise ValueError(f"format is for a date or timestamp, and this is a {kind}")
+        raise ValueError(f"format is for a date or timestamp, and this is {with_article(kind)}")
     if text in EPOCHS:
         if kind == "date":
             raise ValueError(f"{text} is for a timestamp")
@@ -61,10 +66,13 @@ def check_pattern(pattern: str) -> None:
 def check_bound(kind: str, name: str, bound: int | float | str) -> None:
     """Raises ValueError for a bound that is not of the type."""
     if kind in ("text", "boolean"):
-        raise ValueError(f"{name} is for numbers, dates and timestamps, and this is a {kind}")
+        raise ValueError(
+            f"{name} is for numbers, dates and timestamps, and this is {with_article(kind)}"
+        )
     if kind in ("integer", "decimal", "double"):
         if isinstance(bound, str) or (kind == "integer" and not isinstance(bound, int)):
-            raise ValueError(f"{name} of {kind} must be a number, and is {bound!r}")
+            wanted = "a whole number" if kind == "integer" else "a number"
+            raise ValueError(f"{name} of {kind} must be {wanted}, and is {bound!r}")
         return
     try:
         parsed = (date if kind == "date" else datetime).fromisoformat(str(bound))

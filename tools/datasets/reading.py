@@ -2,17 +2,35 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tools.datasets import text
 from tools.datasets.checking import problems
 from tools.datasets.names import check_name
-from tools.datasets.spec import Dataset
+from tools.datasets.spec import (
+    Column,
+    Csv,
+    Dataset,
+    Derived,
+    Header,
+    JsonLines,
+    Measure,
+    Orc,
+    Parquet,
+    Table,
+)
 
 SPEC = "dataset.yaml"
+FORMATS: dict[str, type[BaseModel]] = {
+    "csv": Csv,
+    "jsonl": JsonLines,
+    "parquet": Parquet,
+    "orc": Orc,
+}
 
 
 class SpecError(ValueError):
@@ -81,9 +99,13 @@ def _shared_views(folders: list[Folder]) -> Iterator[str]:
 
 
 def _described(spec: Path, document: text.Document, error: ValidationError) -> Iterator[str]:
+    told: set[text.Location] = set()
     for details in error.errors():
         where = _place(document, details["loc"])
-        yield _line(spec, document, where, _problem(details))
+        # Of a value that fits none of several alternatives, the first says what may be.
+        if where not in told:
+            yield _line(spec, document, where, _problem(details))
+        told.add(where)
 
 
 def _place(document: text.Document, loc: tuple[int | str, ...]) -> text.Location:
@@ -92,11 +114,32 @@ def _place(document: text.Document, loc: tuple[int | str, ...]) -> text.Location
     for part in loc:
         if (*place, part) in document.lines:
             place = (*place, part)
-        elif part == loc[-1] and not str(part).startswith(
-            ("function", "literal", "list[", "measure")
-        ):
+        elif part == loc[-1] and part in _keys_at(loc[:-1]):
             return (*place, part)
     return place
+
+
+def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
+    """The keys that may stand at a place, as pydantic names it."""
+    model: type[BaseModel]
+    match loc:
+        case ():
+            model = Dataset
+        case ("columns", _):
+            model = Column
+        case ("derived", _):
+            model = Derived
+        case ("format", str(kind)) if kind in FORMATS:
+            model = FORMATS[kind]
+        case ("format", "csv", "header", "Header"):
+            model = Header
+        case ("tables", _):
+            model = Table
+        case ("tables", _, "measures", _, "measure"):
+            model = Measure
+        case _:
+            return []
+    return list(model.model_fields)
 
 
 def _problem(details: ErrorDetails) -> str:
@@ -104,16 +147,32 @@ def _problem(details: ErrorDetails) -> str:
     if details["type"] == "missing":
         return "is missing"
     if details["type"] == "extra_forbidden":
-        return "is no key that may stand here"
-    message = details["msg"].removeprefix("Value error, ")
+        *around, key = details["loc"]
+        return _unknown_key(str(key), _keys_at(tuple(around)))
+    if details["type"] == "union_tag_not_found":
+        return f"type is missing; it is one of {', '.join(FORMATS)}"
+    if details["type"] == "union_tag_invalid":
+        return f"type must be one of {', '.join(FORMATS)}; it is {given['type']!r}"
+    if details["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        return f"must be keys with their values; it is {_shown(given)}"
+    message = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if details["type"] == "value_error":
         return message
-    described = message[0].lower() + message[1:]
-    return described if isinstance(given, dict | list) else f"{described}; it is {_shown(given)}"
+    return f"{message[0].lower()}{message[1:]}; it is {_shown(given)}"
+
+
+def _unknown_key(key: str, known: list[str]) -> str:
+    near = get_close_matches(key, known, 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"is no key that may stand here; {meant}there are {', '.join(known)}"
 
 
 def _shown(given: object) -> str:
-    return "empty" if given is None else repr(given)
+    if given is None:
+        return "empty"
+    if isinstance(given, list):
+        return "a list" if given else "an empty list"
+    return "a mapping" if isinstance(given, dict) else repr(given)
 
 
 def _line(spec: Path, document: text.Document, where: text.Location, problem: str) -> str:

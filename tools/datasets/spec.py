@@ -83,7 +83,8 @@ class Value(Model):
     def _check_text(self) -> Self:
         if self.pattern is not None:
             if self.type != "text":
-                raise ValueError(f"pattern is for a text, and this is a {self.type}")
+                kind = formats.with_article(self.type)
+                raise ValueError(f"pattern is for a text, and this is {kind}")
             formats.check_pattern(self.pattern)
         if self.scale > self.precision:
             raise ValueError(f"scale {self.scale} is greater than precision {self.precision}")
@@ -141,7 +142,8 @@ class Column(Value):
         if self.format is not None:
             formats.check_format(self.type, self.format)
         if self.zone is not None and self.type != "timestamp":
-            raise ValueError(f"zone is for a timestamp, and this is a {self.type}")
+            kind = formats.with_article(self.type)
+            raise ValueError(f"zone is for a timestamp, and this is {kind}")
         return self
 
     @property
