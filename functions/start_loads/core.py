@@ -14,12 +14,15 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import unquote_plus
 
+from start_loads.ignored import matching_pattern
+
 MAX_FILES_PER_LOAD = 100
 # Redshift's VARCHAR holds 65,535 bytes. Entries are counted at their longest spelling: nobody knows
 # which one Step Functions takes.
 MAX_MANIFEST_BYTES = 60_000
 MAX_KEY_BYTES = 1_024
 MAX_ATTEMPTS = 99
+IGNORED_METRIC = "UploadsIgnored"
 # An execution's name has 80 characters at most: 40 + "-" + 24 hex digits + "-99".
 MAX_SLUG_LENGTH = 40
 MAX_STAGED_SUFFIXES = 2
@@ -144,11 +147,15 @@ class UploadedFile:
 
 @dataclass(frozen=True)
 class SkippedRecord:
-    """A record that is no upload to load, and why. The texts are the event's own."""
+    """A record that is no upload to load, and why. The texts are the event's own.
+
+    `metric` is the one that counts it; "" where nobody has to hear of it.
+    """
 
     bucket: str
     key: str
     reason: str
+    metric: str = ""
 
 
 @dataclass(frozen=True)
@@ -286,7 +293,8 @@ def read_file(entry: object) -> UploadedFile:
     key = _text(entry, "key")
     _check_key(key)
     size = _size(entry)
-    if reason := reason_to_skip(key, size):
+    # What was a load once stays one: what is ignored may have changed meanwhile.
+    if reason := reason_to_refuse(key, size):
         raise MalformedEventError(f"{key}: {reason}")
     return _uploaded_file(
         bucket=_text(entry, "bucket"),
@@ -315,8 +323,10 @@ def read_record(record: object) -> UploadedFile | SkippedRecord:
     if not event_name.startswith("ObjectCreated:"):
         return SkippedRecord(bucket, key, f"{event_name} is no upload")
     size = _size(entity)
-    if reason := reason_to_skip(key, size):
+    if reason := reason_to_refuse(key, size):
         return SkippedRecord(bucket, key, reason)
+    if pattern := matching_pattern(key):
+        return SkippedRecord(bucket, key, f"no upload: it matches {pattern}", IGNORED_METRIC)
     return _uploaded_file(
         bucket=bucket,
         key=key,
@@ -328,8 +338,13 @@ def read_record(record: object) -> UploadedFile | SkippedRecord:
     )
 
 
-def reason_to_skip(key: str, size: int) -> str:
-    """Why this (decoded) key is not to be loaded; "" where it is. `size` is in bytes."""
+def is_upload(key: str, size: int) -> bool:
+    """Whether this (decoded) key is to be loaded. `size` is in bytes."""
+    return not reason_to_refuse(key, size) and not matching_pattern(key)
+
+
+def reason_to_refuse(key: str, size: int) -> str:
+    """Why this key cannot be a file of a dataset; "" where it can. `size` is in bytes."""
     if key.endswith("/") and size == 0:
         return "a folder marker"
     prefix, _, rest = key.partition("/")

@@ -8,17 +8,18 @@ Output:    for SQS, {"batchItemFailures": [{"itemIdentifier": message id}, …]}
 Errors:    SQS: a message that cannot be read, or whose load cannot be started, is a batch
            item failure, and the others go on. Else: core.MalformedEventError,
            core.AttemptsExhaustedError and botocore's errors are raised.
-Settings:  STATE_MACHINE_ARN.
+Settings:  STATE_MACHINE_ARN, POWERTOOLS_METRICS_NAMESPACE, POWERTOOLS_SERVICE_NAME.
 """
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import boto3
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -26,6 +27,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from start_loads import core
 
 logger = Logger()
+metrics = Metrics()
 
 
 @logger.inject_lambda_context
@@ -88,9 +90,14 @@ def take_in(messages: list[dict[str, Any]], intake: core.Intake) -> set[str]:
 
 
 def log_skipped(intake: core.Intake) -> None:
-    """Say of every record that starts no load why it does not."""
+    """Say of every record that starts no load why it does not, and count what has a metric."""
     for record in intake.skipped:
         logger.info("record skipped", bucket=record.bucket, key=record.key, reason=record.reason)
+    counts = Counter(record.metric for record in intake.skipped if record.metric)
+    for name, count in counts.items():
+        metrics.add_metric(name=name, unit="Count", value=count)
+    if counts:
+        metrics.flush_metrics()
 
 
 def start_load(load: core.Load) -> str | None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus
 
-from start_loads.core import UNVERSIONED, Load, UploadedFile, read_load, reason_to_skip
+from start_loads.core import UNVERSIONED, Load, UploadedFile, is_upload, read_load
 
 RAW_PREFIX = "raw/"
 STAGING_PREFIX = "staging/"
@@ -116,14 +116,15 @@ def load_id_of(run_id: str) -> str:
 
 
 def waiting_file(bucket: str, version: Mapping[str, Any], limits: Limits) -> UploadedFile | None:
-    """The file that a version in a listing of raw/ is; None where it does not wait, or not yet.
+    """The file that a version in a listing of raw/ is; None where it does not wait, not yet,
+    or is no upload.
 
     A version called "null" is passed over: without a version, a listing cannot tell whether it is
     the upload that a notification told of, and it might count twice.
     """
     key, size = version["Key"], version["Size"]
     is_late = version["LastModified"] <= limits.waiting
-    if not is_late or reason_to_skip(key, size) or version["VersionId"] == UNVERSIONED:
+    if not is_late or not is_upload(key, size) or version["VersionId"] == UNVERSIONED:
         return None
     return UploadedFile(
         bucket=bucket,

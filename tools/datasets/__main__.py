@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tools.datasets.ignoring import MODULE, ignored_of
 from tools.datasets.reading import SPEC, SpecError, read_folders
 from tools.datasets.rendering import MARK, Rendering
 from tools.datasets.resources import MarkersMissingError, with_datasets
@@ -21,6 +22,7 @@ def wanted(project: Path) -> dict[Path, str]:
     template = project / "template.yaml"
     files = {
         project / SCHEMA: schema(),
+        project / MODULE: ignored_of(folders),
         template: with_datasets(template.read_text(encoding="utf-8"), folders),
     }
     for folder in folders:

@@ -28,7 +28,17 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _check_ignored(pattern: str) -> str:
+    if not pattern.strip("*?") or "/" in pattern.removesuffix("/"):
+        raise ValueError(
+            "must be the pattern of a file's name, such as *.bak, or of a folder's, such as"
+            f" drafts/, and is {pattern!r}"
+        )
+    return pattern
+
+
 Name = Annotated[str, AfterValidator(check_name)]
+IgnoredName = Annotated[str, AfterValidator(_check_ignored)]
 Text = Annotated[str, BeforeValidator(_text)]
 # The author's own. It becomes part of SQL files that are reviewed like any others.
 Sql = Annotated[str, Field(min_length=1)]
@@ -351,8 +361,9 @@ class Dataset(Model):
     freshness_hours: int = Field(0, ge=0, le=168)
     """An alarm is raised when for so long no file was loaded. 0: none is."""
 
-    ignore: list[str] = []
-    """Names of files that are no uploads, as shell patterns, beside those that never are."""
+    ignore: list[IgnoredName] = []
+    """Names of files that are no uploads, as shell patterns, beside those that never are
+    (functions/start_loads/ignored.py). One that ends in a slash is of a folder."""
 
     load: Literal["generated", "by_hand"] = "generated"
     """by_hand: load_<dataset>.sql, and what it writes to, are written by a person."""

@@ -56,6 +56,8 @@ class FakeStates:
 def states(monkeypatch: pytest.MonkeyPatch) -> FakeStates:
     fake = FakeStates()
     monkeypatch.setattr(handler, "states_client", lambda: fake)
+    monkeypatch.setattr(handler.metrics, "namespace", "the-stack")
+    monkeypatch.setattr(handler.metrics, "service", "start_loads")
     monkeypatch.setenv("STATE_MACHINE_ARN", STATE_MACHINE_ARN)
     return fake
 

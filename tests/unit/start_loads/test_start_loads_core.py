@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from start_loads import core
+from start_loads.ignored import matching_pattern
 
 Upload = Callable[..., core.UploadedFile]
 Record = Callable[..., dict[str, Any]]
@@ -323,6 +324,75 @@ def test_what_is_no_upload_is_skipped_with_its_reason(
     assert isinstance(read, core.SkippedRecord)
     assert read.key == key
     assert reason in read.reason
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "raw/flights/_temporary/0/a.csv",
+        "raw/flights/2013/_temporary/0/_temporary/attempt_1/part-00000.csv.gz",
+        "raw/flights/a.csv.filepart",
+        "raw/flights/a.csv.FILEPART",
+        "raw/flights/a.csv.part",
+        "raw/flights/a.csv.tmp",
+        "raw/flights/.a.csv.crc",
+        "raw/flights/2013/_SUCCESS",
+        "raw/flights/_committed_1",
+        "raw/flights/_started_1",
+        "raw/flights/x_$folder$",
+        "raw/flights/.DS_Store",
+        "raw/flights/__MACOSX/a.csv",
+        "raw/flights/._a.csv",
+        "raw/flights/Thumbs.db",
+        "raw/flights/~$a.csv",
+    ],
+)
+def test_senders_part_files_and_markers_are_no_uploads(record: Record, key: str) -> None:
+    read = core.read_record(record(key))
+
+    assert isinstance(read, core.SkippedRecord)
+    assert read.metric == "UploadsIgnored"
+    assert "no upload" in read.reason
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "raw/flights/_day.csv",
+        "raw/flights/_2013/a.csv",
+        "raw/flights/_success.csv",
+        "raw/flights/.hidden.csv",
+        "raw/flights/part-00000.csv",
+        "raw/flights/a.part.csv",
+        "raw/flights/a.tmp/day.csv",
+        "raw/flights/_temporary",
+        "raw/_temporary/day.csv",
+        "raw/flights/attempt.csv",
+    ],
+)
+def test_key_that_only_looks_like_one_loads(record: Record, key: str) -> None:
+    assert isinstance(core.read_record(record(key)), core.UploadedFile)
+
+
+@pytest.mark.parametrize(
+    ("key", "pattern"),
+    [
+        ("raw/orders/a.bak", "*.bak"),
+        ("raw/orders/2013/A.BAK", "*.bak"),
+        ("raw/orders/drafts/1/a.csv", "drafts/"),
+        ("raw/orders/drafts.csv", ""),
+        ("raw/flights/a.bak", ""),
+        ("raw/orders/a-b-c.csv", "a*b*c*"),
+    ],
+)
+def test_dataset_adds_to_what_is_no_upload(key: str, pattern: str) -> None:
+    assert matching_pattern(key, {"orders": ("a*b*c*", "*.bak", "drafts/")}) == pattern
+
+
+def test_batch_that_was_begun_is_loaded_whatever_is_ignored_since(upload: Upload) -> None:
+    [load] = core.plan_loads([upload("raw/flights/a.csv.tmp")])
+
+    assert core.read_load(json.loads(load.to_input())) == load
 
 
 @pytest.mark.parametrize(

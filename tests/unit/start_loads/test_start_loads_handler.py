@@ -85,6 +85,20 @@ def test_skipped_record_is_one_log_line_whatever_its_key(
     assert line["reason"] == "the key is outside raw/<dataset>/"
 
 
+def test_part_files_are_counted_and_nobody_hears(
+    invoke: Invoke, states: Any, record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = ["raw/flights/_temporary/0/a.csv", "raw/flights/_SUCCESS", "raw/flights/a.csv"]
+
+    answer = invoke({"Records": [record(key) for key in keys]})
+
+    assert (len(answer["started"]), answer["skipped"]) == (1, 2)
+    [metrics] = [
+        json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line
+    ]
+    assert metrics["UploadsIgnored"] == [2]
+
+
 def test_same_batch_again_is_a_duplicate(invoke: Invoke, states: Any, event: Event) -> None:
     started = invoke(event("s3_notification"))["started"][0]
     states.statuses[started] = "SUCCEEDED"

@@ -66,6 +66,8 @@ def test_notification_tells_start_loads_of_the_same_file_as_s3_did(key: str) -> 
         pytest.param({"LastModified": NOW - timedelta(minutes=29)}, False, id="not old enough"),
         pytest.param({"Key": "raw/flights/", "Size": 0}, False, id="folder marker"),
         pytest.param({"Key": "raw/stray.csv"}, False, id="outside any dataset"),
+        pytest.param({"Key": "raw/flights/_SUCCESS"}, False, id="a marker"),
+        pytest.param({"Key": "raw/flights/_temporary/0/a.csv"}, False, id="a part file"),
         pytest.param({"VersionId": "null"}, False, id="without a version"),
     ],
 )
