@@ -27,6 +27,7 @@ declare
     v_object_key varchar(1024);
     v_header_rows bigint;
     v_line varchar(65535);
+    v_hint varchar(256);
     v_reason varchar(1024);
 begin
     -- Who pads the header pads the rows.
@@ -113,12 +114,15 @@ begin
         select object_key, header_rows into v_object_key, v_header_rows
         from load_counts
         where file_id = v_file_id;
+        select nvl(max(', and one begins with a byte order mark that was encoded twice'), '') into v_hint
+        from load_rows
+        where file_id = v_file_id and kind = 'row' and left(line, 3) = 'ï»¿';
         -- Letters sort behind digits: among rows of numbers the greatest is the stray header.
         select nvl(left(max(line), 300), '') into v_line
         from load_rows
         where file_id = v_file_id and kind = 'row';
-        raise exception 'file %: expected one header row "%", found %; one of its rows is "%" (% such files in this load)',
-            v_object_key, p_header, v_header_rows, v_line, v_bad_files;
+        raise exception 'file %: expected one header row "%", found %; one of its rows is "%"% (% such files in this load)',
+            v_object_key, p_header, v_header_rows, v_line, v_hint, v_bad_files;
     end if;
 
     select count(*), min(file_id) into v_bad_files, v_file_id

@@ -30,12 +30,9 @@ def literal(text: str) -> str:
 
 def without_null_markers(text: str, column: Column) -> str:
     """The text, NULL where it stands for no value."""
-    if not column.null:
-        return text
-    if len(column.null) == 1:
-        return f"nullif({text}, {literal(column.null[0])})"
-    markers = ", ".join(map(literal, column.null))
-    return f"case when {text} not in ({markers}) then {text} end"
+    for marker in column.null:
+        text = f"nullif({text}, {literal(marker)})"
+    return text
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The files that follow from a dataset.yaml: the SQL beside it, and its part of template.yaml."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tools.datasets.checking import fits_bigint
 from tools.datasets.expressions import Cell, derived_faults, literal
 from tools.datasets.reading import Folder
-from tools.datasets.spec import Csv, Dataset, JsonLines, Measure, Table, Value
+from tools.datasets.spec import Column, Csv, Dataset, JsonLines, Measure, Table, Value
 
 SURPLUS = "row__surplus"
 LINE = "row__line"
@@ -210,6 +210,7 @@ class Rendering:
             carried=self._carried(),
             faults=list(self._faults()),
             last="computed" if self.dataset.derived else "typed",
+            surplus=SURPLUS if isinstance(self.dataset.format, Csv) else "",
             dates=self.dataset.dates_column,
             header=literal(self._header()),
             **self._row(),
@@ -259,28 +260,65 @@ class Rendering:
         names = [column.name for column in self.dataset.columns]
         delimiter = literal(form.delimiter)
         joined = f" || {delimiter} || ".join(f"nvl(source.{name}, '')" for name in names)
-        line = f"{joined} || nvl({delimiter} || source.{SURPLUS}, '')"
-        blank = f"btrim(replace({line}, {delimiter}, ''), v_blanks) = ''"
-        headings = " and ".join(
-            f"btrim(source.{column.name}, v_blanks)"
-            + _is_one_of([column.heading.strip(), *form.aliases.get(column.name, [])])
-            for column in self.dataset.columns
-        )
-        header = f" when {headings} then 'header'" if form.has_header else ""
-        inner = "".join(
-            f" when source.{name} is null then '{name}: longer than 65,535 bytes'"
-            for name in names[:-1]
-        )
+        # From left to right: most rows are told by their first field.
+        blank = " and ".join(f"{_trimmed(name)} = ''" for name in [*names, SURPLUS])
+        widths = [len(names), *(len(earlier) for earlier in form.accepts)]
+        headers = "".join(self._header_kinds(form, width) for width in widths if form.has_header)
         return {
             "source_columns": [*names, SURPLUS],
-            "line": line,
-            "kind": f"case when {blank} then 'blank'{header} else 'row' end",
-            "shape_fault": (
-                f"case when source.{names[-1]} is null then 'too few fields, not {len(names)}'"
-                f" when btrim(source.{SURPLUS}, v_blanks) <> ''"
-                f" then 'too many fields, not {len(names)}'{inner} end"
-            ),
+            "line": f"{joined} || nvl({delimiter} || source.{SURPLUS}, '')",
+            "kind": f"case when {blank} then 'blank'{headers} else 'row' end",
+            "shape_fault": self._shape_fault(form, widths),
         }
+
+    def _header_kinds(self, form: Csv, width: int) -> str:
+        """The branches of a case that tell a header of so many columns."""
+        columns = self.dataset.columns
+        is_header = _is_header(form, columns[:width])
+        if width < len(columns):
+            return f" when {is_header} and source.{columns[width].name} is null then 'header'"
+        return (
+            f" when {is_header} then"
+            f" case when {_trimmed(SURPLUS)} = '' and source.{SURPLUS} is not null"
+            " then 'padded' else 'header' end"
+        )
+
+    def _shape_fault(self, form: Csv, widths: list[int]) -> str:
+        """SQL of what is wrong with the number of a row's fields."""
+        columns = self.dataset.columns
+        surplus = _trimmed(SURPLUS)
+        undeclared = f" when {surplus} <> '' and {_is_header(form, columns)} then" + (
+            f" 'column \"' || left({surplus}, 100) || '\" of the header is not declared'"
+        )
+        full = self._width_fault(len(columns), undeclared if form.has_header else "")
+        if len(widths) == 1:
+            return full
+        branches = "".join(f" when {width} then {self._width_fault(width)}" for width in widths[1:])
+        found = "".join(
+            f" when {_is_header(form, columns[:width])}"
+            f" and source.{columns[width].name} is null then {width}"
+            for width in widths[1:]
+        )
+        # Its header says how many fields the rows of a file have.
+        return (
+            f"case max(case{found} end) over (partition by source.file_id){branches}"
+            f" else {full} end"
+        )
+
+    def _width_fault(self, width: int, undeclared: str = "") -> str:
+        names = [column.name for column in self.dataset.columns]
+        *inner, last = names[:width]
+        behind = [*names, SURPLUS][width]
+        too_long = "".join(
+            f" when source.{name} is null then '{name}: longer than 65,535 bytes'" for name in inner
+        )
+        is_surplus = (
+            f"{_trimmed(behind)} <> ''" if behind == SURPLUS else f"source.{behind} is not null"
+        )
+        return (
+            f"case when source.{last} is null then 'too few fields, not {width}'{undeclared}"
+            f" when {is_surplus} then 'too many fields, not {width}'{too_long} end"
+        )
 
 
 def _json_row() -> dict[str, Any]:
@@ -295,6 +333,19 @@ def _json_row() -> dict[str, Any]:
             " then 'not a JSON object' end"
         ),
     }
+
+
+def _trimmed(name: str) -> str:
+    return f"btrim(nvl(source.{name}, ''), v_blanks)"
+
+
+def _is_header(form: Csv, columns: Sequence[Column]) -> str:
+    """SQL of whether a row names these columns."""
+    return " and ".join(
+        f"btrim(source.{column.name}, v_blanks)"
+        + _is_one_of([column.heading.strip(), *form.aliases.get(column.name, [])])
+        for column in columns
+    )
 
 
 def _is_one_of(texts: list[str]) -> str:

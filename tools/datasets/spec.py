@@ -128,8 +128,9 @@ class Column(Value):
     """What the file calls it, where that is another name: the words of a header, the path of a
     JSON value with dots between its names, a Parquet column."""
 
-    null: list[Text] = [""]
-    """Texts that stand for no value. With [] an empty text is a value."""
+    null: list[Text] = ["", "\\N"]
+    """Texts that stand for no value. Without it: an empty text, and \\N as MySQL and Hive write it.
+    With [] an empty text is a value."""
 
     format: str | None = None
     """How a date or timestamp is written: YYYY MM DD (M and D: without leading zeros) HH MI SS and
@@ -193,10 +194,6 @@ class Csv(Model):
     accepts: list[list[str]] = []
     """Headers of earlier files, each the beginning of the present one: the columns that were added
     since are without a value in them."""
-
-    extra_columns: Literal["refuse", "ignore"] = "refuse"
-    """What becomes of a file with further columns behind the declared ones. ignore: they are passed
-    over, and the mail says so; a field too many in a row of such a file is then not seen."""
 
     decimal_mark: Literal[".", ","] = "."
     """What stands before the decimals of a number."""

@@ -126,27 +126,28 @@ begin
             select
                 source.file_id,
                 nvl(source.year, '') || ',' || nvl(source.month, '') || ',' || nvl(source.day, '') || ',' || nvl(source.dep_time, '') || ',' || nvl(source.sched_dep_time, '') || ',' || nvl(source.dep_delay, '') || ',' || nvl(source.arr_time, '') || ',' || nvl(source.sched_arr_time, '') || ',' || nvl(source.arr_delay, '') || ',' || nvl(source.carrier, '') || ',' || nvl(source.flight, '') || ',' || nvl(source.tailnum, '') || ',' || nvl(source.origin, '') || ',' || nvl(source.dest, '') || ',' || nvl(source.air_time, '') || ',' || nvl(source.distance, '') || ',' || nvl(source.hour, '') || ',' || nvl(source.minute, '') || ',' || nvl(source.time_hour, '') || nvl(',' || source.row__surplus, '') as row__line,
-                case when btrim(replace(nvl(source.year, '') || ',' || nvl(source.month, '') || ',' || nvl(source.day, '') || ',' || nvl(source.dep_time, '') || ',' || nvl(source.sched_dep_time, '') || ',' || nvl(source.dep_delay, '') || ',' || nvl(source.arr_time, '') || ',' || nvl(source.sched_arr_time, '') || ',' || nvl(source.arr_delay, '') || ',' || nvl(source.carrier, '') || ',' || nvl(source.flight, '') || ',' || nvl(source.tailnum, '') || ',' || nvl(source.origin, '') || ',' || nvl(source.dest, '') || ',' || nvl(source.air_time, '') || ',' || nvl(source.distance, '') || ',' || nvl(source.hour, '') || ',' || nvl(source.minute, '') || ',' || nvl(source.time_hour, '') || nvl(',' || source.row__surplus, ''), ',', ''), v_blanks) = '' then 'blank' when btrim(source.year, v_blanks) = 'year' and btrim(source.month, v_blanks) = 'month' and btrim(source.day, v_blanks) = 'day' and btrim(source.dep_time, v_blanks) = 'dep_time' and btrim(source.sched_dep_time, v_blanks) = 'sched_dep_time' and btrim(source.dep_delay, v_blanks) = 'dep_delay' and btrim(source.arr_time, v_blanks) = 'arr_time' and btrim(source.sched_arr_time, v_blanks) = 'sched_arr_time' and btrim(source.arr_delay, v_blanks) = 'arr_delay' and btrim(source.carrier, v_blanks) = 'carrier' and btrim(source.flight, v_blanks) = 'flight' and btrim(source.tailnum, v_blanks) = 'tailnum' and btrim(source.origin, v_blanks) = 'origin' and btrim(source.dest, v_blanks) = 'dest' and btrim(source.air_time, v_blanks) = 'air_time' and btrim(source.distance, v_blanks) = 'distance' and btrim(source.hour, v_blanks) = 'hour' and btrim(source.minute, v_blanks) = 'minute' and btrim(source.time_hour, v_blanks) = 'time_hour' then 'header' else 'row' end as row__kind,
-                case when source.time_hour is null then 'too few fields, not 19' when btrim(source.row__surplus, v_blanks) <> '' then 'too many fields, not 19' when source.year is null then 'year: longer than 65,535 bytes' when source.month is null then 'month: longer than 65,535 bytes' when source.day is null then 'day: longer than 65,535 bytes' when source.dep_time is null then 'dep_time: longer than 65,535 bytes' when source.sched_dep_time is null then 'sched_dep_time: longer than 65,535 bytes' when source.dep_delay is null then 'dep_delay: longer than 65,535 bytes' when source.arr_time is null then 'arr_time: longer than 65,535 bytes' when source.sched_arr_time is null then 'sched_arr_time: longer than 65,535 bytes' when source.arr_delay is null then 'arr_delay: longer than 65,535 bytes' when source.carrier is null then 'carrier: longer than 65,535 bytes' when source.flight is null then 'flight: longer than 65,535 bytes' when source.tailnum is null then 'tailnum: longer than 65,535 bytes' when source.origin is null then 'origin: longer than 65,535 bytes' when source.dest is null then 'dest: longer than 65,535 bytes' when source.air_time is null then 'air_time: longer than 65,535 bytes' when source.distance is null then 'distance: longer than 65,535 bytes' when source.hour is null then 'hour: longer than 65,535 bytes' when source.minute is null then 'minute: longer than 65,535 bytes' end as row__fault,
-                nullif(btrim(source.year, v_blanks), '') as year__text,
-                nullif(btrim(source.month, v_blanks), '') as month__text,
-                nullif(btrim(source.day, v_blanks), '') as day__text,
+                case when btrim(nvl(source.year, ''), v_blanks) = '' and btrim(nvl(source.month, ''), v_blanks) = '' and btrim(nvl(source.day, ''), v_blanks) = '' and btrim(nvl(source.dep_time, ''), v_blanks) = '' and btrim(nvl(source.sched_dep_time, ''), v_blanks) = '' and btrim(nvl(source.dep_delay, ''), v_blanks) = '' and btrim(nvl(source.arr_time, ''), v_blanks) = '' and btrim(nvl(source.sched_arr_time, ''), v_blanks) = '' and btrim(nvl(source.arr_delay, ''), v_blanks) = '' and btrim(nvl(source.carrier, ''), v_blanks) = '' and btrim(nvl(source.flight, ''), v_blanks) = '' and btrim(nvl(source.tailnum, ''), v_blanks) = '' and btrim(nvl(source.origin, ''), v_blanks) = '' and btrim(nvl(source.dest, ''), v_blanks) = '' and btrim(nvl(source.air_time, ''), v_blanks) = '' and btrim(nvl(source.distance, ''), v_blanks) = '' and btrim(nvl(source.hour, ''), v_blanks) = '' and btrim(nvl(source.minute, ''), v_blanks) = '' and btrim(nvl(source.time_hour, ''), v_blanks) = '' and btrim(nvl(source.row__surplus, ''), v_blanks) = '' then 'blank' when btrim(source.year, v_blanks) = 'year' and btrim(source.month, v_blanks) = 'month' and btrim(source.day, v_blanks) = 'day' and btrim(source.dep_time, v_blanks) = 'dep_time' and btrim(source.sched_dep_time, v_blanks) = 'sched_dep_time' and btrim(source.dep_delay, v_blanks) = 'dep_delay' and btrim(source.arr_time, v_blanks) = 'arr_time' and btrim(source.sched_arr_time, v_blanks) = 'sched_arr_time' and btrim(source.arr_delay, v_blanks) = 'arr_delay' and btrim(source.carrier, v_blanks) = 'carrier' and btrim(source.flight, v_blanks) = 'flight' and btrim(source.tailnum, v_blanks) = 'tailnum' and btrim(source.origin, v_blanks) = 'origin' and btrim(source.dest, v_blanks) = 'dest' and btrim(source.air_time, v_blanks) = 'air_time' and btrim(source.distance, v_blanks) = 'distance' and btrim(source.hour, v_blanks) = 'hour' and btrim(source.minute, v_blanks) = 'minute' and btrim(source.time_hour, v_blanks) = 'time_hour' then case when btrim(nvl(source.row__surplus, ''), v_blanks) = '' and source.row__surplus is not null then 'padded' else 'header' end else 'row' end as row__kind,
+                case when source.time_hour is null then 'too few fields, not 19' when btrim(nvl(source.row__surplus, ''), v_blanks) <> '' and btrim(source.year, v_blanks) = 'year' and btrim(source.month, v_blanks) = 'month' and btrim(source.day, v_blanks) = 'day' and btrim(source.dep_time, v_blanks) = 'dep_time' and btrim(source.sched_dep_time, v_blanks) = 'sched_dep_time' and btrim(source.dep_delay, v_blanks) = 'dep_delay' and btrim(source.arr_time, v_blanks) = 'arr_time' and btrim(source.sched_arr_time, v_blanks) = 'sched_arr_time' and btrim(source.arr_delay, v_blanks) = 'arr_delay' and btrim(source.carrier, v_blanks) = 'carrier' and btrim(source.flight, v_blanks) = 'flight' and btrim(source.tailnum, v_blanks) = 'tailnum' and btrim(source.origin, v_blanks) = 'origin' and btrim(source.dest, v_blanks) = 'dest' and btrim(source.air_time, v_blanks) = 'air_time' and btrim(source.distance, v_blanks) = 'distance' and btrim(source.hour, v_blanks) = 'hour' and btrim(source.minute, v_blanks) = 'minute' and btrim(source.time_hour, v_blanks) = 'time_hour' then 'column "' || left(btrim(nvl(source.row__surplus, ''), v_blanks), 100) || '" of the header is not declared' when btrim(nvl(source.row__surplus, ''), v_blanks) <> '' then 'too many fields, not 19' when source.year is null then 'year: longer than 65,535 bytes' when source.month is null then 'month: longer than 65,535 bytes' when source.day is null then 'day: longer than 65,535 bytes' when source.dep_time is null then 'dep_time: longer than 65,535 bytes' when source.sched_dep_time is null then 'sched_dep_time: longer than 65,535 bytes' when source.dep_delay is null then 'dep_delay: longer than 65,535 bytes' when source.arr_time is null then 'arr_time: longer than 65,535 bytes' when source.sched_arr_time is null then 'sched_arr_time: longer than 65,535 bytes' when source.arr_delay is null then 'arr_delay: longer than 65,535 bytes' when source.carrier is null then 'carrier: longer than 65,535 bytes' when source.flight is null then 'flight: longer than 65,535 bytes' when source.tailnum is null then 'tailnum: longer than 65,535 bytes' when source.origin is null then 'origin: longer than 65,535 bytes' when source.dest is null then 'dest: longer than 65,535 bytes' when source.air_time is null then 'air_time: longer than 65,535 bytes' when source.distance is null then 'distance: longer than 65,535 bytes' when source.hour is null then 'hour: longer than 65,535 bytes' when source.minute is null then 'minute: longer than 65,535 bytes' end as row__fault,
+                source.row__surplus,
+                nullif(nullif(btrim(source.year, v_blanks), ''), '\\N') as year__text,
+                nullif(nullif(btrim(source.month, v_blanks), ''), '\\N') as month__text,
+                nullif(nullif(btrim(source.day, v_blanks), ''), '\\N') as day__text,
                 nullif(btrim(source.dep_time, v_blanks), 'NA') as dep_time__text,
-                nullif(btrim(source.sched_dep_time, v_blanks), '') as sched_dep_time__text,
+                nullif(nullif(btrim(source.sched_dep_time, v_blanks), ''), '\\N') as sched_dep_time__text,
                 nullif(btrim(source.dep_delay, v_blanks), 'NA') as dep_delay__text,
-                nullif(btrim(source.arr_time, v_blanks), '') as arr_time__text,
-                nullif(btrim(source.sched_arr_time, v_blanks), '') as sched_arr_time__text,
+                nullif(nullif(btrim(source.arr_time, v_blanks), ''), '\\N') as arr_time__text,
+                nullif(nullif(btrim(source.sched_arr_time, v_blanks), ''), '\\N') as sched_arr_time__text,
                 nullif(btrim(source.arr_delay, v_blanks), 'NA') as arr_delay__text,
-                nullif(btrim(source.carrier, v_blanks), '') as carrier__text,
-                nullif(btrim(source.flight, v_blanks), '') as flight__text,
-                nullif(btrim(source.tailnum, v_blanks), '') as tailnum__text,
-                nullif(btrim(source.origin, v_blanks), '') as origin__text,
-                nullif(btrim(source.dest, v_blanks), '') as dest__text,
-                nullif(btrim(source.air_time, v_blanks), '') as air_time__text,
-                nullif(btrim(source.distance, v_blanks), '') as distance__text,
-                nullif(btrim(source.hour, v_blanks), '') as hour__text,
-                nullif(btrim(source.minute, v_blanks), '') as minute__text,
-                nullif(btrim(source.time_hour, v_blanks), '') as time_hour__text
+                nullif(nullif(btrim(source.carrier, v_blanks), ''), '\\N') as carrier__text,
+                nullif(nullif(btrim(source.flight, v_blanks), ''), '\\N') as flight__text,
+                nullif(nullif(btrim(source.tailnum, v_blanks), ''), '\\N') as tailnum__text,
+                nullif(nullif(btrim(source.origin, v_blanks), ''), '\\N') as origin__text,
+                nullif(nullif(btrim(source.dest, v_blanks), ''), '\\N') as dest__text,
+                nullif(nullif(btrim(source.air_time, v_blanks), ''), '\\N') as air_time__text,
+                nullif(nullif(btrim(source.distance, v_blanks), ''), '\\N') as distance__text,
+                nullif(nullif(btrim(source.hour, v_blanks), ''), '\\N') as hour__text,
+                nullif(nullif(btrim(source.minute, v_blanks), ''), '\\N') as minute__text,
+                nullif(nullif(btrim(source.time_hour, v_blanks), ''), '\\N') as time_hour__text
             from source
             inner join load_files on source.file_id = load_files.file_id
             -- The superseded ones too: a file that has to be refused is, whenever it comes.
@@ -159,6 +160,7 @@ begin
                 cells.row__line,
                 cells.row__kind,
                 cells.row__fault,
+                cells.row__surplus,
                 cells.year__text,
                 cells.month__text,
                 cells.day__text,
@@ -206,6 +208,7 @@ begin
                 typed.row__line,
                 typed.row__kind,
                 typed.row__fault,
+                typed.row__surplus,
                 typed.year__text,
                 typed.year,
                 typed.month__text,
@@ -292,6 +295,8 @@ begin
                     when len(hour__text) > 256 then 'hour: longer than 256 characters'
                     when len(minute__text) > 256 then 'minute: longer than 256 characters'
                     when flight_date is null then 'flight_date: cannot be computed'
+                    -- Last of all: a file whose header is padded likewise may have it.
+                    when computed.row__surplus is not null then 'too many fields, the last of them empty'
                 end as reject_reason,
                 computed.year__text,
                 computed.month__text,
