@@ -37,7 +37,7 @@ POLLS_PER_DAY = 5 * DAY_SECONDS / 20
 # CloudWatch's names that an ordinary load gives a value, for its dataset and over all.
 METRICS = 2 * 8
 # The history of a load with its data, which the machine logs whole: without files, and for each.
-LOG_BYTES, LOG_BYTES_PER_FILE = 20_000, 4_000
+LOG_BYTES, LOG_BYTES_PER_FILE = 28_000, 4_000
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,9 @@ def test_key_has_no_tag_of_its_stack(
     cloud: LaptopCloud, role: str, granted: Statement, status: str
 ) -> None:
     grant(cloud, granted)
-    policy = {"Version": "2012-10-17", "Statement": []}
+    account = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    administers = {**allow("kms:*", "*"), "Principal": account}
+    policy = {"Version": "2012-10-17", "Statement": [administers]}
     key = {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": policy}}
     assert refusal(cloud, role, {"Key": key}) == ""
 

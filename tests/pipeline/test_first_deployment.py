@@ -20,7 +20,6 @@ NAME = "first"
 PARAMETERS = {
     "BusinessEmail": "business@example.com",
     "SupportEmail": "support@example.com",
-    "FreshnessHours": "24",
 }
 REASON = "The test lets it fail."
 # A whole deployment, on a busy machine.
