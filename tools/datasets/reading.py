@@ -82,6 +82,10 @@ def read_folder(path: Path) -> Folder:
     except ValidationError as error:
         raise SpecError("\n".join(_described(spec, document, error))) from None
     found = [_line(spec, document, where, problem) for where, problem in problems(dataset)]
+    procedure = f"load_{path.name}.sql"
+    if dataset.load == "by_hand" and not (path / procedure).exists():
+        missing = f"by_hand, but there is no {procedure} beside it"
+        found.append(_line(spec, document, ("load",), missing))
     if found:
         raise SpecError("\n".join(found))
     return Folder(path, dataset)

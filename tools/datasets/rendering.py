@@ -137,9 +137,6 @@ class View:
         if measure.kind == "count_if":
             part = f"sum(case when {measure.argument} then 1 else 0 end)"
             return Kept(name, "bigint", part, f"cast(sum({name}) as bigint)")
-        if measure.kind == "distinct":
-            part = f"hll_create_sketch({measure.argument})"
-            return Kept(name, "hllsketch", part, f"hll_cardinality(hll_combine({name}))")
         value = self.dataset.values[measure.argument]
         if measure.kind == "sum":
             return _sum(name, measure.argument, value)

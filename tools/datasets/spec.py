@@ -242,7 +242,17 @@ class Orc(Model):
 Format = Annotated[Csv | JsonLines | Parquet | Orc, Field(discriminator="type")]
 
 RATIOS = ("avg", "average", "mean", "ratio", "share", "percent")
-ORDERED = ("median", "percentile", "mode", "stddev", "variance", "first", "last")
+OF_ALL_ROWS = (
+    "distinct",
+    "count_distinct",
+    "median",
+    "percentile",
+    "mode",
+    "stddev",
+    "variance",
+    "first",
+    "last",
+)
 
 
 class Measure(Model):
@@ -260,23 +270,18 @@ class Measure(Model):
     max: Name | None = None
     """The greatest value of a column."""
 
-    distinct: Name | None = None
-    """About how many different values a column has (HyperLogLog)."""
-
     @model_validator(mode="before")
     @classmethod
     def _check_adds_up(cls, given: Any) -> Any:
         if not isinstance(given, dict) or len(given) != 1:
-            raise ValueError(
-                "must be count, {count_if: …}, {sum: …}, {min: …}, {max: …} or {distinct: …}"
-            )
+            raise ValueError("must be count, {count_if: …}, {sum: …}, {min: …} or {max: …}")
         [name] = given
         if name in RATIOS:
             raise ValueError(
                 f"{name} of files does not add up to that of all: keep the sum and the count as"
                 " measures, and write their ratio under computed"
             )
-        if name in ORDERED:
+        if name in OF_ALL_ROWS:
             raise ValueError(
                 f"{name} of files does not add up to that of all: keep the rows, by a table with"
                 " rows instead of measures, and compute it of them"
@@ -316,8 +321,7 @@ class Table(Model):
     """The columns to group by: their names, or {new name: name}."""
 
     measures: dict[Name, AnyMeasure] = {}
-    """What is kept of each group: count, or {count_if: …}, {sum: …}, {min: …}, {max: …},
-    {distinct: …}."""
+    """What is kept of each group: count, or {count_if: …}, {sum: …}, {min: …}, {max: …}."""
 
     computed: dict[Name, Sql] = {}
     """Columns of the view alone: SQL over its grain and measures, such as ratios."""

@@ -28,6 +28,7 @@ tables:
 def project(tmp_path: Path) -> Path:
     """A copy of what the datasets are written from and to."""
     shutil.copytree(ROOT / "sql/datasets", tmp_path / "sql/datasets")
+    shutil.copytree(ROOT / "functions/start_loads", tmp_path / "functions/start_loads")
     shutil.copy(ROOT / "template.yaml", tmp_path)
     return tmp_path
 
@@ -166,6 +167,24 @@ def test_files_of_a_table_that_is_gone_go(
     assert "orders.sql: deleted; what it made stays in the warehouse" in capsys.readouterr().out
     assert not (folder / "orders.sql").exists()
     assert (folder / "all_orders.sql").exists()
+
+
+def test_files_of_a_dataset_by_hand_are_left_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = add_orders(project)
+    written(project, monkeypatch)
+    (folder / "dataset.yaml").write_text(SPEC + "load: by_hand\n", encoding="utf-8")
+    procedure = folder / "load_orders.sql"
+    procedure.write_text(procedure.read_text(encoding="utf-8") + "\n-- by hand\n", encoding="utf-8")
+    before = texts(project)
+
+    assert written(project, monkeypatch, "--check") == 0
+    assert written(project, monkeypatch) == 0
+    assert texts(project) == before
+    template = (project / "template.yaml").read_text(encoding="utf-8")
+    assert "  OrdersTable:\n" in template
+    assert "  OrdersStaleAlarm:\n" in template
 
 
 def test_schema_knows_every_key(project: Path) -> None:

@@ -286,10 +286,18 @@ WRONG = {
         "14: tables.days.measures.m: median of files does not add up to that of all: keep "
         "the rows, by a table with rows instead of measures, and compute it of them",
     ),
+    "a count of different values": (
+        measure("{distinct: note}"),
+        "14: tables.days.measures.m: distinct of files does not add up to that of all: keep the "
+        "rows, by a table with rows instead of measures, and compute it of them",
+    ),
+    "by hand without a procedure": (
+        HEAD + "load: by_hand\n" + COLUMNS,
+        "4: load: by_hand, but there is no load_orders.sql beside it",
+    ),
     "two measures in one": (
         measure("{min: amount, max: amount}"),
-        "14: tables.days.measures.m: must be count, {count_if: …}, {sum: …}, {min: …}, "
-        "{max: …} or {distinct: …}",
+        "14: tables.days.measures.m: must be count, {count_if: …}, {sum: …}, {min: …} or {max: …}",
     ),
     "another word for count": (
         measure("rows"),
