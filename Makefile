@@ -37,7 +37,7 @@ export __SAM_CLI_APP_DIR := $(abspath $(VENV)/sam-cli)
 
 .DELETE_ON_ERROR:
 .PHONY: help setup demo up dashboard test test-long test-docker faults security soak mutations \
-	datasets check check-datasets check-python check-types check-template check-sql check-security audit \
+	dataset datasets check check-datasets check-python check-types check-template check-sql check-security audit \
 	build has-env preflight preflight-quick deploy changes execute smoke verify destroy cost year lock clean
 
 help: ## List the targets
@@ -83,6 +83,14 @@ mutations: $(SET_UP) ## Take each guard away in a copy, and see its test fail; A
 	@exec $(BIN)/python -m tests.faults.mutations $(ARGS)
 
 check: check-datasets check-python check-types check-template check-sql check-security ## Check style, types, template, SQL, security, and that nothing written is stale
+
+dataset: $(SET_UP) ## Make a dataset of a sample: NAME=orders SAMPLE=orders.csv [KEY=append]
+	@test -n '$(NAME)' && test -n '$(SAMPLE)' || { \
+		echo 'make: name both: make dataset NAME=orders SAMPLE=orders.csv' >&2; exit 1; }
+	@exec $(BIN)/python -m tools.datasets.new '$(NAME)' '$(SAMPLE)' \
+		$(if $(KEY),--key '$(KEY)') $(if $(DATES),--dates '$(DATES)') \
+		$(if $(DECIMAL),--decimal '$(DECIMAL)') $(if $(HEADER),--header '$(HEADER)') \
+		$(if $(DELIMITER),--delimiter '$(DELIMITER)')
 
 datasets: $(SET_UP) ## Write what follows from sql/datasets/*/dataset.yaml: SQL and template.yaml
 	@exec $(BIN)/python -m tools.datasets

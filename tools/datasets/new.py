@@ -1,0 +1,118 @@
+"""Make a dataset of a sample: `make dataset NAME=orders SAMPLE=orders.csv`."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from tools.datasets.__main__ import PROJECT, wanted, write
+from tools.datasets.drafting import Choices, Draft, draft
+from tools.datasets.inferring import QuestionError
+from tools.datasets.names import check_name
+from tools.datasets.reading import SPEC, SpecError, read_folder, read_folders
+from tools.datasets.resources import MarkersMissingError
+from tools.datasets.sampling import Sample, SampleError, read_sample
+
+
+def make(project: Path, name: str, sample: Sample, choices: Choices) -> Draft:
+    """Write the dataset's folder, and what follows from it.
+
+    Raises SampleError, QuestionError, SpecError, MarkersMissingError; nothing is written then.
+    """
+    root = project / "sql/datasets"
+    taken = {table for folder in read_folders(root) for table in folder.dataset.tables}
+    made = draft(name, sample, choices, taken)
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder, name)
+        trial.mkdir()
+        (trial / SPEC).write_text(made.text, encoding="utf-8")
+        read_folder(trial)
+    target = root / name
+    target.mkdir()
+    try:
+        (target / SPEC).write_text(made.text, encoding="utf-8")
+        files = wanted(project)
+    except BaseException:
+        shutil.rmtree(target)
+        raise
+    print(f"sql/datasets/{name}/{SPEC}: written")
+    write(project, files)
+    return made
+
+
+def answered(question: QuestionError, choices: Choices) -> Choices:
+    """The choices with an answer from the terminal. Raises SampleError where there is none."""
+    answers = "; ".join(f"{answer}: {meaning}" for answer, meaning in question.answers.items())
+    if not sys.stdin.isatty():
+        options = " or ".join(f"{question.option}={answer}" for answer in question.answers)
+        raise SampleError(f"{question}. Say {options} ({answers})")
+    print(f"{question}.")
+    given = ""
+    while given not in question.answers:
+        given = input(f"{answers}. Which one? ").strip().upper()
+    return replace(choices, **{question.option.lower(): given})
+
+
+def check_free(project: Path, name: str) -> None:
+    """Raises SampleError for a name that cannot be a new dataset's."""
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise SampleError(f"NAME: {error}") from None
+    if (project / "sql/datasets" / name).exists():
+        raise SampleError(
+            f"sql/datasets/{name} is there already, and is not written over: take another NAME, or"
+            " delete the folder first"
+        )
+
+
+def said(name: str, sample: Path, made: Draft) -> str:
+    """What to do now."""
+    looks = f"{made.open_questions} places marked `# Look:`, and " if made.open_questions else ""
+    views = " and ".join(f"mart.{table}" for table in made.tables)
+    return (
+        f"\nLook at sql/datasets/{name}/{SPEC}: {looks}the bounds. After a change: make datasets\n"
+        f"Then deploy (make up, or make deploy ENV=dev), and upload the file:\n"
+        f"  aws s3 cp {sample} s3://<RawBucketName>/raw/{name}/{sample.name}\n"
+        f"Its rows come into {views}."
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tools.datasets.new", description=__doc__)
+    parser.add_argument("name", help="the dataset's: small letters, digits and _")
+    parser.add_argument("sample", type=Path, help="CSV, JSON lines or Parquet")
+    parser.add_argument("--key", choices=["replace", "append"], default="replace")
+    parser.add_argument("--dates", choices=["DMY", "MDY"], help="what 02.11.2026 is")
+    parser.add_argument("--decimal", choices=[".", ","], help="what stands before decimals")
+    parser.add_argument("--delimiter", help="what stands between fields")
+    parser.add_argument("--header", choices=["exact", "none"])
+    parser.add_argument("--project", type=Path, default=PROJECT, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = _arguments()
+    project, name = arguments.project, arguments.name
+    choices = Choices(arguments.key, arguments.dates, arguments.decimal)
+    header = None if arguments.header is None else arguments.header == "exact"
+    try:
+        check_free(project, name)
+        sample = read_sample(arguments.sample, arguments.delimiter, header)
+        while True:
+            try:
+                made = make(project, name, sample, choices)
+                break
+            except QuestionError as question:
+                choices = answered(question, choices)
+    except (SampleError, SpecError, MarkersMissingError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(said(name, arguments.sample, made))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
