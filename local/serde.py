@@ -1,8 +1,8 @@
 """Files of an external table, as Spectrum reads them, turned into the rows that `COPY` takes.
 
-Only delimited text with Hive's OpenCSVSerde, plain, gzip or bzip2: what this product stages.
-Everything else is refused by name. The laptop's PostgreSQL reads its text format, which tells NULL
-(`\\N`) from an empty string; its csv format does not.
+Here: text, plain, gzip or bzip2, and Hive's OpenCSVSerde. Its LazySimpleSerDe is in lazy_simple.py;
+Parquet and ORC are in columnar.py. Everything else is refused by name. The laptop's PostgreSQL
+reads its text format, which tells NULL (`\\N`) from an empty string; its csv format does not.
 """
 
 import bz2
@@ -176,6 +176,33 @@ class Handling:
             properties.get("surplus_char_handling", cls.surplus_char),
         )
 
+    def of(self, key: str) -> "Handling":
+        """The handling of the file of this key: columns are counted in plain text alone."""
+        if PurePosixPath(key).suffix.lower() not in (".gz", ".bz2"):
+            return self
+        return replace(self, column_count="DISABLED")
+
+    def fitted(self, row: list[str], width: int) -> list[str | None] | None:
+        """A row for `width` columns as the properties have it; None where they drop it."""
+        if len(row) != width and self.column_count == "FAIL":
+            raise FormatError(
+                f"Unmatched number of columns: {width} in the table, {len(row)} in a row"
+            )
+        if len(row) != width and self.column_count == "DROP_ROW":
+            return None
+        return [self.fitted_value(value) for value in row[:width]]
+
+    def fitted_value(self, value: str) -> str | None:
+        """A value as the properties have it: NULL, or an error, where it is too long."""
+        if len(value) * 4 <= MAX_VALUE_BYTES or len(value.encode()) <= MAX_VALUE_BYTES:
+            return value
+        if self.surplus_char == "FAIL":
+            raise FormatError(
+                "The length of the data column is longer than the length defined in the table. "
+                f"Table: {MAX_VALUE_BYTES}, Data: {len(value.encode())}"
+            )
+        return None
+
 
 def _check_property(name: str, value: str) -> None:
     if name == "data_cleansing_enabled" and value not in ("true", "false"):
@@ -222,9 +249,7 @@ class OpenCsv:
 
     def of(self, key: str) -> "OpenCsv":
         """The SerDe for the file of this key: columns are counted in plain text alone."""
-        if PurePosixPath(key).suffix.lower() not in (".gz", ".bz2"):
-            return self
-        return replace(self, handling=replace(self.handling, column_count="DISABLED"))
+        return replace(self, handling=self.handling.of(key))
 
     def copy_rows(self, block: bytes, more: Iterable[str]) -> bytes:
         """Turn a block of whole lines into `COPY` text, each row followed by the values `more`."""
@@ -237,28 +262,8 @@ class OpenCsv:
             text = block.decode()
         except UnicodeDecodeError as error:
             raise FormatError("a row is not valid UTF-8") from error
-        rows = (self._fitted(row) for row in self._rows(text))
+        rows = (self.handling.fitted(row, self.width) for row in self._rows(text))
         return "".join(self._copy_row(row, suffix) for row in rows if row is not None).encode()
-
-    def _fitted(self, row: list[str]) -> list[str | None] | None:
-        """The row as the table's properties have it; None where they drop it."""
-        if len(row) != self.width and self.handling.column_count == "FAIL":
-            raise FormatError(
-                f"Unmatched number of columns: {self.width} in the table, {len(row)} in a row"
-            )
-        if len(row) != self.width and self.handling.column_count == "DROP_ROW":
-            return None
-        return [self._fitted_value(value) for value in row[: self.width]]
-
-    def _fitted_value(self, value: str) -> str | None:
-        if len(value) * 4 <= MAX_VALUE_BYTES or len(value.encode()) <= MAX_VALUE_BYTES:
-            return value
-        if self.handling.surplus_char == "FAIL":
-            raise FormatError(
-                "The length of the data column is longer than the length defined in the table. "
-                f"Table: {MAX_VALUE_BYTES}, Data: {len(value.encode())}"
-            )
-        return None
 
     def _is_plain(self, block: bytes) -> bool:
         """Whether separators alone say where a column ends, and each line has just its columns."""

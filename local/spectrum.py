@@ -18,7 +18,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,6 +31,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.response import StreamingBody
 
+from local.columnar import ORC, PARQUET, Columnar
+from local.lazy_simple import LAZY_SIMPLE, LazySimple
 from local.serde import (
     BLOCK_BYTES,
     NULL,
@@ -69,6 +71,7 @@ _PLAIN_TYPES = {
     "date": "date",
     "timestamp": "timestamp",
 }
+_TEXT: dict[str, type[OpenCsv] | type[LazySimple]] = {OPEN_CSV: OpenCsv, LAZY_SIMPLE: LazySimple}
 _SIZED_TYPE = re.compile(r"(?:varchar|char)\(\d+\)|decimal\(\d+(?:,\s*\d+)?\)")
 
 
@@ -311,32 +314,54 @@ def _storage_rows(
 ) -> Iterator[bytes]:
     location = stored["StorageDescriptor"]["Location"]
     try:
-        serde = _open_csv(table, stored)
-        skip = int(table.get("Parameters", {}).get("skip.header.line.count", "0"))
+        reader = _reader(table, stored)
     except FormatError as error:
         raise _scan_error(location, error) from error
     for file in lake.files(location):
         more = (*values, file.url, str(file.size))
         try:
-            for block in line_blocks(decompressed(lake.read(file), file.key), skip):
-                yield serde.of(file.key).copy_rows(block, more)
+            yield from reader.rows(lake.read(file), file.key, more)
         except FormatError as error:
             raise _scan_error(file.url, error) from error
         except (ClientError, BotoCoreError) as error:
             raise _fetch_error(file.url, error) from error
 
 
-def _open_csv(table: Mapping[str, Any], stored: Mapping[str, Any]) -> OpenCsv:
+class Reader(Protocol):
+    """What turns a file into rows of a table. Raises FormatError."""
+
+    def rows(self, chunks: Iterable[bytes], key: str, more: Sequence[str]) -> Iterator[bytes]: ...
+
+
+@dataclass(frozen=True)
+class TextReader:
+    """Lines of text, and the SerDe that splits them."""
+
+    serde: OpenCsv | LazySimple
+    skipped_lines: int
+
+    def rows(self, chunks: Iterable[bytes], key: str, more: Sequence[str]) -> Iterator[bytes]:
+        """As Reader has it."""
+        serde = self.serde.of(key)
+        for block in line_blocks(decompressed(chunks, key), self.skipped_lines):
+            yield serde.copy_rows(block, more)
+
+
+def _reader(table: Mapping[str, Any], stored: Mapping[str, Any]) -> Reader:
     serde = stored["StorageDescriptor"].get("SerdeInfo", {})
     library = serde.get("SerializationLibrary", "")
-    if library != OPEN_CSV:
-        raise FormatError(f"the laptop cloud reads {OPEN_CSV} only, not {library or 'no SerDe'}")
     columns = table["StorageDescriptor"]["Columns"]
+    handling = Handling.from_properties(table.get("Parameters") or {})
+    if library in (PARQUET, ORC):
+        return Columnar.from_columns(library, columns, handling)
+    if library not in _TEXT:
+        known = ", ".join([*_TEXT, PARQUET, ORC])
+        raise FormatError(f"the laptop cloud reads {known}, not {library or 'no SerDe'}")
     typed = [column["Name"] for column in columns if column["Type"].lower() != "string"]
     if typed:
-        raise FormatError(f"OpenCSVSerde reads strings; other types in: {', '.join(typed)}")
-    handling = Handling.from_properties(table.get("Parameters") or {})
-    return OpenCsv.from_parameters(len(columns), serde.get("Parameters") or {}, handling)
+        raise FormatError(f"text is read as strings; other types in: {', '.join(typed)}")
+    text = _TEXT[library].from_parameters(len(columns), serde.get("Parameters") or {}, handling)
+    return TextReader(text, int(table.get("Parameters", {}).get("skip.header.line.count", "0")))
 
 
 def failed_row(error: ScanError, width: int) -> bytes:

@@ -14,6 +14,10 @@ from tools.datasets.rendering import Rendering
 from tools.datasets.resources import BEGIN, END, with_datasets
 
 FOLDER = Path(__file__).parent
+LOAD_ARGUMENTS = (
+    "(varchar, varchar, varchar, varchar, varchar, bigint, bigint, bigint, bigint, bigint, varchar,"
+    " varchar, varchar, varchar)"
+)
 
 
 def install(stack: Stack, dataset: str) -> None:
@@ -29,6 +33,28 @@ def install_folder(stack: Stack, folder: Folder) -> None:
     files = [core.SqlFile(name, text) for name, text in Rendering(folder).files().items()]
     for step in core.plan(files, {}, {}):
         apply(stack, ";\n".join(step.statements))
+
+
+def remove(stack: Stack, dataset: str) -> None:
+    """Take away what `install` made of a dataset of this folder."""
+    folder = read_folder(FOLDER / dataset)
+    stack.cloud.client("glue").delete_table(
+        DatabaseName=stack.outputs["GlueDatabaseName"], Name=dataset
+    )
+    drops = [
+        f"delete from etl.datasets where dataset = '{dataset}'",
+        f"delete from etl.dataset_tables where dataset = '{dataset}'",
+        f"drop procedure etl.load_{dataset}{LOAD_ARGUMENTS}",
+        f"drop table etl.{dataset}_lock",
+    ]
+    for table in folder.dataset.tables:
+        drops += [
+            f"drop view mart.{table}",
+            f"drop table mart.{table}_by_file",
+            f"drop procedure etl.create_{table}_by_file()",
+            f"drop procedure etl.extend_{table}_by_file()",
+        ]
+    apply(stack, ";\n".join(drops))
 
 
 def table_input(stack: Stack, folder: Folder) -> dict[str, Any]:

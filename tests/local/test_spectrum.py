@@ -316,9 +316,9 @@ def test_a_scan_that_breaks_off_is_no_short_file(
 
 
 def test_another_serde_is_refused(warehouse: Warehouse, aws: FakeAws) -> None:
-    aws.serde = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
-    aws.add("r1", "a.parquet", b"PAR1")
-    assert "ParquetHiveSerDe" in failure(warehouse, 'select k, "$path" from lake.flights')
+    aws.serde = "org.apache.hadoop.hive.serde2.avro.AvroSerDe"
+    aws.add("r1", "a.avro", b"Obj")
+    assert "AvroSerDe" in failure(warehouse, 'select k, "$path" from lake.flights')
 
 
 def test_a_plain_client_sees_a_broken_answer_too(server: ScanServer, aws: FakeAws) -> None:

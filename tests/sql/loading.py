@@ -188,7 +188,12 @@ class Loading:
                 PartitionValues=[self.run_ids.pop()],
             )
         with self.session("AdminSecretArn") as connection:
-            connection.execute(f"delete from {AGGREGATES[self.dataset.name]}".encode())
+            tables = connection.execute(
+                "select table_name from etl.dataset_tables where dataset = %s",
+                (self.dataset.name,),
+            ).fetchall()
+            for (table,) in tables:
+                connection.execute(f"delete from mart.{table}".encode())
             connection.execute(
                 "delete from etl.rejected_rows where file_id in"
                 " (select file_id from etl.loaded_files where dataset = %s)",

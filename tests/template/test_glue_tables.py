@@ -15,6 +15,11 @@ TABLES: dict[str, dict[str, Any]] = {
     for name, body in yaml_parse((ROOT / "template.yaml").read_text())["Resources"].items()
     if body["Type"] == "AWS::Glue::Table"
 }
+CSV_TABLES = [
+    name
+    for name, table in TABLES.items()
+    if table["StorageDescriptor"]["SerdeInfo"]["SerializationLibrary"] == OPEN_CSV
+]
 
 # Source: Amazon Redshift, CREATE EXTERNAL TABLE, TABLE PROPERTIES. Each with the actions under
 # which no row is lost or changed without a load's hearing of it.
@@ -30,7 +35,7 @@ NOT_SET = {"skip.header.line.count", "serialization.null.format", "compression_t
 
 
 def test_tables_were_found() -> None:
-    assert "FlightsTable" in TABLES
+    assert "FlightsTable" in CSV_TABLES
 
 
 @pytest.fixture(params=TABLES)
@@ -55,12 +60,12 @@ def test_table_has_documented_properties_alone(table: dict[str, Any]) -> None:
     Handling.from_properties(table["Parameters"])
 
 
-def test_backslash_is_data(table: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", CSV_TABLES)
+def test_backslash_is_data(name: str) -> None:
     # The SerDe takes the first character; where it is the double quote, which is its own default,
     # it goes on with the backslash. Source: Apache Hive, OpenCSVSerde.newReader; opencsv 2.3,
     # CSVParser. A control character is in no text, and XML 1.0 forbids those below a blank.
-    serde = table["StorageDescriptor"]["SerdeInfo"]
-    assert serde["SerializationLibrary"] == OPEN_CSV
+    serde = TABLES[name]["StorageDescriptor"]["SerdeInfo"]
 
     characters = [serde["Parameters"][f"{name}Char"] for name in ("separator", "quote", "escape")]
 

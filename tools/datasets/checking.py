@@ -1,9 +1,21 @@
 """What is wrong with a dataset as a whole, where each of its parts is right."""
 
+import re
 from collections.abc import Iterable, Iterator
 
-from tools.datasets.formats import with_article
-from tools.datasets.spec import MAX_DIGITS, Csv, Dataset, Measure, Orc, Parquet, Table, Value
+from tools.datasets.formats import stored_fault, with_article
+from tools.datasets.spec import (
+    MAX_DIGITS,
+    Column,
+    Csv,
+    Dataset,
+    JsonLines,
+    Measure,
+    Orc,
+    Parquet,
+    Table,
+    Value,
+)
 from tools.datasets.text import Location
 
 # More rows than a view is expected to sum. What fits a type for so many never breaks a view.
@@ -11,6 +23,9 @@ MAX_ROWS_OF_A_VIEW = 10**12
 MAX_BIGINT = 2**63 - 1
 MAX_SUMMED_DIGITS = MAX_DIGITS - 12
 MAX_DOUBLE = 1e290
+# Source: Amazon Redshift, JSON_EXTRACT_PATH_TEXT.
+MAX_PATH_LEVELS = 5
+IDENTIFIER = "[a-z_][a-z0-9_]*"
 
 Problem = tuple[Location, str]
 NUMBERS = ("integer", "decimal", "double")
@@ -59,8 +74,31 @@ def _column_problems(dataset: Dataset) -> Iterator[Problem]:
                 where,
                 f"{column.name} needs stored, its type in the file: int, bigint, double, string …",
             )
-        if not is_columnar and column.stored is not None:
+        elif is_columnar:
+            yield from ((where, problem) for problem in _stored_problems(column))
+        elif column.stored is not None:
             yield (*where, "stored"), "is for Parquet and ORC; text has no types"
+        if isinstance(dataset.format, JsonLines):
+            yield from (((*where, "source"), problem) for problem in _path_problems(column))
+
+
+def _stored_problems(column: Column) -> Iterator[str]:
+    fault = stored_fault(str(column.stored), column.type, column.precision, column.scale)
+    if fault:
+        yield f"{column.name}: {fault}"
+    if not re.fullmatch(IDENTIFIER, column.heading):
+        yield (
+            f"the file calls {column.name} {column.heading}; Spectrum finds columns of Parquet and"
+            " ORC by names of small letters, digits and underscores"
+        )
+
+
+def _path_problems(column: Column) -> Iterator[str]:
+    names = column.heading.split(".")
+    if not all(names):
+        yield f'"{column.heading}" is a path of JSON with an empty name in it'
+    if len(names) > MAX_PATH_LEVELS:
+        yield f"Redshift follows a path of JSON through {MAX_PATH_LEVELS} levels at most"
 
 
 def _dates_problems(dataset: Dataset) -> Iterator[Problem]:

@@ -81,3 +81,35 @@ def check_bound(kind: str, name: str, bound: int | float | str) -> None:
     if not isinstance(bound, str) or parsed is None:
         shape = "2026-11-24" if kind == "date" else "2026-11-24 10:00:00"
         raise ValueError(f"{name} of {kind} must be written like {shape}, and is {bound!r}")
+
+
+# The types of a column that a stored type of Parquet or ORC becomes without loss.
+_STORED = {
+    "string": ("integer", "decimal", "double", "text", "boolean", "date", "timestamp"),
+    "boolean": ("boolean",),
+    "tinyint": ("integer",),
+    "smallint": ("integer",),
+    "int": ("integer",),
+    "bigint": ("integer",),
+    "float": ("double",),
+    "double": ("double",),
+    "date": ("date",),
+    "timestamp": ("timestamp",),
+}
+_STORED_DECIMAL = re.compile(r"decimal\(([0-9]{1,2}),([0-9]{1,2})\)")
+
+
+def stored_fault(stored: str, kind: str, precision: int, scale: int) -> str:
+    """Why a stored type does not become this one; empty where it does."""
+    if decimal := _STORED_DECIMAL.fullmatch(stored):
+        digits, decimals = map(int, decimal.groups())
+        if kind != "decimal":
+            return f"a stored {stored} is a decimal, not of type {kind}"
+        if decimals > scale or digits - decimals > precision - scale:
+            return f"a stored {stored} does not fit precision {precision} and scale {scale}"
+        return ""
+    if stored not in _STORED:
+        return f"stored must be {', '.join(_STORED)} or decimal(p,s), and is {stored}"
+    if kind not in _STORED[stored]:
+        return f"a stored {stored} becomes {', '.join(_STORED[stored])}, not {kind}"
+    return ""

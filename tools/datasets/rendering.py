@@ -16,6 +16,8 @@ from tools.datasets.spec import Column, Csv, Dataset, JsonLines, Measure, Table,
 
 SURPLUS = "row__surplus"
 LINE = "row__line"
+# What a rejected row of a file with types is told as; a character has four bytes at most.
+MAX_LINE_CHARACTERS = 12_000
 # A file's part of a table has at most as many rows.
 MAX_ROWS_OF_A_FILE = 10**9
 
@@ -251,7 +253,24 @@ class Rendering:
             return self._csv_row(self.dataset.format)
         if isinstance(self.dataset.format, JsonLines):
             return _json_row()
-        return {}
+        return self._typed_row()
+
+    def _typed_row(self) -> dict[str, Any]:
+        """Of a file with types: its rows are all rows of data."""
+        width = min(256, MAX_LINE_CHARACTERS // len(self.cells))
+        texts = " || ', ' || ".join(
+            f"nvl(left(cast(source.{cell.column.name} as varchar(65535)), {width}), '')"
+            for cell in self.cells
+        )
+        return {
+            "source_columns": [
+                column.name if column.source is None else f'"{column.source}" as {column.name}'
+                for column in self.dataset.columns
+            ],
+            "line": texts,
+            "kind": "'row'",
+            "shape_fault": "cast(null as varchar(64))",
+        }
 
     def _csv_row(self, form: Csv) -> dict[str, Any]:
         names = [column.name for column in self.dataset.columns]
@@ -325,7 +344,7 @@ def _json_row() -> dict[str, Any]:
         "line": f"source.{LINE}",
         "kind": f"case when {text} = '' then 'blank' else 'row' end",
         "shape_fault": (
-            f"case when source.{LINE} is null then 'longer than 65,535 bytes'"
+            f"case when source.{LINE} is null then 'longer than 65,535 bytes, or \\\\N'"
             f" when not is_valid_json({text}) or left({text}, 1) <> '{{'"
             " then 'not a JSON object' end"
         ),

@@ -44,11 +44,8 @@ class Storage:
 
 
 CSV = "org.apache.hadoop.hive.serde2.OpenCSVSerde"
-LINES = Storage(
-    "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe",
-    # JSON escapes every control character, so no line holds this one.
-    {"field.delim": "\x01", "serialization.null.format": "\x02"},
-)
+# Fields end at ^A, the default: JSON escapes every control character, so that a line is one field.
+LINES = Storage("org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe", {})
 ORC = Storage(
     "org.apache.hadoop.hive.ql.io.orc.OrcSerde",
     {},
@@ -120,6 +117,8 @@ def _columns(dataset: Dataset) -> list[tuple[str, str]]:
     """(name, type): text is cast by the load procedure, which counts what cannot be cast."""
     if isinstance(dataset.format, JsonLines):
         return [(LINE, "string")]
-    columns = [(column.name, column.stored or "string") for column in dataset.columns]
-    # What a row has behind its last column shows here.
-    return [*columns, (SURPLUS, "string")] if isinstance(dataset.format, Csv) else columns
+    if not isinstance(dataset.format, Csv):
+        # Found in the file by their names.
+        return [(column.heading, column.stored or "string") for column in dataset.columns]
+    # What a row has behind its last column shows in the surplus one.
+    return [*((column.name, "string") for column in dataset.columns), (SURPLUS, "string")]

@@ -1,0 +1,44 @@
+-- Written by `make datasets` from dataset.yaml: change that, and run it again.
+-- Purpose: the table behind the view mart.daily_weather, where it is missing.
+-- Grain:   one row per file, weather_date and origin
+-- Note:    the file is in the grain so that its part can be replaced or taken back by deleting
+--          rows; analysts read the view, which adds up the files.
+-- Writes:  mart.daily_weather_by_file
+-- Rerun:   does nothing when the table is there.
+-- Example: call etl.create_daily_weather_by_file();
+create or replace procedure etl.create_daily_weather_by_file()
+as $$
+declare
+    v_tables bigint;
+begin
+    -- Asked first: where the table is there, nothing is locked.
+    select count(*) into v_tables
+    from pg_catalog.pg_tables
+    where schemaname = 'mart' and tablename = 'daily_weather_by_file';
+
+    if v_tables = 0 then
+        create table mart.daily_weather_by_file (
+            file_id varchar(32) not null,
+            weather_date date,
+            origin varchar(256),
+            reports bigint,
+            coldest double precision,
+            warmest double precision,
+            strongest_gust double precision,
+            precipitation_inches double precision
+        );
+    end if;
+end;
+$$
+language plpgsql
+security definer
+set search_path to pg_catalog;
+
+-- The view needs it before the first load.
+call etl.create_daily_weather_by_file();
+
+delete from etl.dataset_tables
+where dataset = 'weather' and table_name = 'daily_weather_by_file';
+
+insert into etl.dataset_tables (dataset, table_name)
+values ('weather', 'daily_weather_by_file');
