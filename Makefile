@@ -46,7 +46,7 @@ help: ## List the targets
 
 setup: $(SET_UP) ## Install the pinned tools into .venv
 
-demo: $(SET_UP) ## Deploy to a laptop cloud, load a week of flights, show the results, take it down
+demo: $(SET_UP) ## Deploy to a laptop cloud, load three datasets, show the results, take it down
 	@exec $(BIN)/python -m local demo $(ARGS)
 
 up: $(SET_UP) ## Deploy to a laptop cloud and keep it running until Ctrl-C

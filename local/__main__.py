@@ -47,7 +47,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.add_argument("--log", metavar="FILE", help="write the laptop cloud's log to FILE")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("demo", help="load a week of flights, show the results, take it down")
+    commands.add_parser("demo", help="load three datasets, show the results, take it down")
     drawing = commands.add_parser("dashboard", help="draw the dashboard after busy minutes")
     drawing.add_argument("file", type=Path, help="the picture, an SVG")
     up = commands.add_parser("up", help="deploy, and keep running until Ctrl-C")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.demo import WEEK
+from local.demo import EXAMPLES
 from local.picture import Metric, Point, Span, draw
 from local.stack import Stack
 
@@ -60,7 +60,7 @@ def picture(stack: Stack) -> str:
 
 def _keep_busy(stack: Stack, until: float) -> None:
     """Days of flights, some together, one twice, one that is refused, and rows that are."""
-    days = [path.read_bytes() for path in sorted(WEEK.glob("flights_*.csv"))]
+    days = [path.read_bytes() for path in sorted((EXAMPLES / "flights").glob("flights_*.csv"))]
     number = 0
     while time.time() < until:
         lines = days[number % len(days)].splitlines(keepends=True)

@@ -1,13 +1,14 @@
-"""The demo: a week of flights from upload to mail, on a laptop cloud that is taken down again."""
+"""The demo: three datasets from upload to mail, on a laptop cloud that is taken down again."""
 
-import csv
 import json
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pyarrow import parquet
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
@@ -19,21 +20,56 @@ from local.deploy import PROJECT, build, deploy
 from local.stack import Stack
 
 STACK_NAME = "redshift-pipeline"
-WEEK = PROJECT / "examples" / "flights"
+EXAMPLES = PROJECT / "examples"
+SUFFIXES = {".csv", ".jsonl", ".parquet"}
 BATCH_WINDOW_SECONDS = 2
 LOAD_TIMEOUT_SECONDS = 120
 MAIL_TIMEOUT_SECONDS = 10
 POLL_SECONDS = 0.2
 EXIT_FAILURE = 1
 
-BUSIEST_ROUTES = """
+# A query of each dataset: what it shows, its columns, and the SQL.
+SHOWN = [
+    (
+        "The ten busiest routes of the week, from mart.daily_route_performance",
+        ("origin", "destination", "flights", "cancelled", "delayed", "delay, minutes"),
+        """
 select origin, destination, sum(flights) as flights, sum(cancelled) as cancelled,
     sum(delayed_departures) as delayed, sum(departure_delay_minutes) as delay_minutes
 from mart.daily_route_performance
 group by origin, destination
 order by flights desc, origin, destination
 limit 10
-"""
+""",
+    ),
+    (
+        "The coldest days, in degrees Fahrenheit, from mart.daily_weather",
+        ("date", "airport", "reports", "coldest", "warmest", "strongest gust"),
+        """
+select weather_date, origin, reports, coldest, warmest, strongest_gust
+from mart.daily_weather
+order by coldest, weather_date, origin
+limit 5
+""",
+    ),
+    (
+        "The most frequent models, from mart.planes",
+        ("manufacturer", "model", "planes", "seats"),
+        """
+select manufacturer, model, count(*) as planes, max(seats) as seats
+from mart.planes
+group by manufacturer, model
+order by planes desc, manufacturer, model
+limit 5
+""",
+    ),
+]
+# What each dataset's table stands for, in rows of its files.
+COUNTED = {
+    "flights": "select sum(flights) from mart.daily_route_performance",
+    "weather": "select count(*) from mart.hourly_weather",
+    "planes": "select count(*) from mart.planes",
+}
 
 
 class DemoError(Exception):
@@ -133,12 +169,12 @@ def _show(stack: Stack, console: Console, stopwatch: Stopwatch) -> list[Check]:
         Mailbox(stack, "business", stack.outputs["BusinessTopicArn"]),
         Mailbox(stack, "support", stack.outputs["SupportTopicArn"]),
     ]
-    files = sorted(WEEK.glob("*.csv"))
+    files = sorted(file for file in EXAMPLES.glob("*/*") if file.suffix in SUFFIXES)
     _upload(stack, files, console)
     stopwatch.lap("upload")
     _follow_loads(stack, len(files), console)
     stopwatch.lap("load")
-    _print_routes(stack, console)
+    _print_tables(stack, console)
     _print_archive(stack, console)
     mails = _collect_mails(mailboxes, len(stack.executions()))
     _print_mails(mails, console)
@@ -151,8 +187,9 @@ def _upload(stack: Stack, files: list[Path], console: Console) -> None:
     bucket = stack.outputs["RawBucketName"]
     console.rule("Upload")
     for file in files:
-        stack.s3.upload_file(str(file), bucket, f"raw/flights/{file.name}")
-        console.print(f"s3://{bucket}/raw/flights/{file.name}")
+        key = f"raw/{file.parent.name}/{file.name}"
+        stack.s3.upload_file(str(file), bucket, key)
+        console.print(f"s3://{bucket}/{key}", soft_wrap=True)
 
 
 def _follow_loads(stack: Stack, files: int, console: Console) -> None:
@@ -216,16 +253,23 @@ def _visits(events: list[dict[str, Any]]) -> dict[str, list[datetime]]:
     return visits
 
 
-def _print_routes(stack: Stack, console: Console) -> None:
-    console.rule("The ten busiest routes of the week, from mart.daily_route_performance")
-    table = Table(box=None)
-    for column in ("origin", "destination"):
-        table.add_column(column)
-    for column in ("flights", "cancelled", "delayed", "delay, minutes"):
-        table.add_column(column, justify="right")
-    for origin, destination, *numbers in stack.query(BUSIEST_ROUTES):
-        table.add_row(origin, destination, *(f"{number:,}" for number in numbers))
-    console.print(table)
+def _print_tables(stack: Stack, console: Console) -> None:
+    for title, columns, query in SHOWN:
+        console.rule(title)
+        rows = stack.query(query)
+        table = Table(box=None)
+        for column, value in zip(columns, rows[0], strict=True):
+            is_number = isinstance(value, int | float | Decimal)
+            table.add_column(column, justify="right" if is_number else "left")
+        for row in rows:
+            table.add_row(*map(_shown, row))
+        console.print(table)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int | float | Decimal) else str(value)
 
 
 def _print_archive(stack: Stack, console: Console) -> None:
@@ -253,15 +297,13 @@ def _print_mails(mails: list[Mail], console: Console) -> None:
 
 def _checks(stack: Stack, files: list[Path], mails: list[Mail]) -> list[Check]:
     executions = stack.executions()
-    [[flights]] = stack.query("select sum(flights) from mart.daily_route_performance")
-    written = sum(map(_count_rows, files))
     readers = [mail.reader for mail in mails]
     return [
         Check(
             f"every load succeeded ({len(executions)})",
             all(execution["status"] == "SUCCEEDED" for execution in executions),
         ),
-        Check(f"the view counts the {written:,} flights of the files", flights == written),
+        *(_check_rows(stack, files, dataset) for dataset in COUNTED),
         Check(
             f"the archive holds the {len(files)} files",
             len(stack.keys("ArchiveBucketName", "archive/")) == len(files),
@@ -273,9 +315,18 @@ def _checks(stack: Stack, files: list[Path], mails: list[Mail]) -> list[Check]:
     ]
 
 
+def _check_rows(stack: Stack, files: list[Path], dataset: str) -> Check:
+    written = sum(_count_rows(file) for file in files if file.parent.name == dataset)
+    [[counted]] = stack.query(COUNTED[dataset])
+    return Check(f"{dataset}: each of {written:,} rows counts", counted == written)
+
+
 def _count_rows(file: Path) -> int:
-    with file.open(newline="", encoding="utf-8") as lines:
-        return sum(1 for _ in csv.reader(lines)) - 1
+    if file.suffix == ".parquet":
+        return int(parquet.read_metadata(file).num_rows)
+    header = 1 if file.suffix == ".csv" else 0
+    with file.open("rb") as lines:
+        return sum(1 for _ in lines) - header
 
 
 def _print_timings(console: Console, stopwatch: Stopwatch) -> None:
