@@ -10,6 +10,7 @@ from psycopg import errors
 
 from tests.sql.loading import Connection, Loading
 
+ROOT = Path(__file__).parents[2]
 ANALYST = ("an_analyst", "Analyst1")
 SYSTEM = """(
     'pg_catalog', 'information_schema', 'pg_toast',
@@ -173,7 +174,10 @@ def test_loader_has_no_table_no_schema_and_no_procedure_but_its_own(flights: Loa
 
     assert tables == []
     assert schemas == [("etl", False), ("public", False)]
-    assert procedures == [("has_turn",), ("load_flights",), ("load_readings",)]
+    shipped = [folder.name for folder in (ROOT / "sql" / "datasets").iterdir() if folder.is_dir()]
+    assert procedures == sorted(
+        [("has_turn",), *((f"load_{dataset}",) for dataset in [*shipped, "readings"])]
+    )
 
 
 def test_load_procedures_are_not_everybodys(flights: Loading, analyst: str) -> None:
@@ -240,7 +244,7 @@ NAMES = [
 PROCEDURES = {
     path.name: path.read_text()
     for folder in ("sql/procedures", "sql/datasets", "tests/datasets")
-    for path in sorted((Path(__file__).parents[2] / folder).rglob("*.sql"))
+    for path in sorted((ROOT / folder).rglob("*.sql"))
     if "security definer" in path.read_text()
 }
 
