@@ -1,10 +1,12 @@
 """The deployed procedures, with a dataset for each rule on further versions of a key."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from local.stack import Stack
+from tests import datasets
 from tests.faults.datasets import FLIGHTS, READINGS
 from tests.sql.loading import Loading
 
@@ -34,3 +36,33 @@ def loading(request: pytest.FixtureRequest) -> Loading:
     """A dataset of each rule."""
     found: Loading = request.getfixturevalue(request.param)
     return found
+
+
+def _further(stack: Stack, name: str) -> Loading:
+    """A dataset of the tests' own, of which tests give the files."""
+    datasets.install(stack, name)
+    return Loading(stack, replace(READINGS, name=name))
+
+
+@pytest.fixture(scope="session")
+def installed_cells(deployed_stack: Stack) -> Loading:
+    return _further(deployed_stack, "cells")
+
+
+@pytest.fixture
+def cells(installed_cells: Loading) -> Iterator[Loading]:
+    """Rows as they are; of its columns the last was added later."""
+    yield installed_cells
+    installed_cells.empty()
+
+
+@pytest.fixture(scope="session")
+def installed_extremes(deployed_stack: Stack) -> Loading:
+    return _further(deployed_stack, "extremes")
+
+
+@pytest.fixture
+def extremes(installed_extremes: Loading) -> Iterator[Loading]:
+    """Every measure over every kind of number."""
+    yield installed_extremes
+    installed_extremes.empty()
