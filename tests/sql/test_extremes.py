@@ -26,7 +26,10 @@ def test_views_hold_the_extremes_of_every_measure(extremes: Loading) -> None:
     total, part, real = WHOLE * count, PART * count, pytest.approx(REAL * count)
     assert extremes.query(
         "select name, seen, negative, whole_sum, part_sum, real_sum from mart.extremes order by 1"
-    ) == [("high", count, 0, total, part, real), ("low", count, count, -total, -part, pytest.approx(-REAL * count))]
+    ) == [
+        ("high", count, 0, total, part, real),
+        ("low", count, count, -total, -part, pytest.approx(-REAL * count)),
+    ]
     for name, low, high in (("whole", -WHOLE, WHOLE), ("part", -PART, PART), ("real", -REAL, REAL)):
         assert extremes.query(f"select min({name}_min), max({name}_max) from mart.extremes") == [
             (low, high)

@@ -61,6 +61,12 @@ def _format_problems(dataset: Dataset) -> Iterator[Problem]:
                 "must be the beginning of the present header, and shorter: only columns that were"
                 " added at the end can be told apart; write another dataset for other files",
             )
+        for column in dataset.columns[len(earlier) :]:
+            if column.required:
+                yield (
+                    ("format", "accepts", index),
+                    f"{column.name} is required, and files with this header lack it",
+                )
     if dataset.format.accepts and not dataset.format.has_header:
         yield ("format", "accepts"), "files without a header cannot tell which columns they have"
 

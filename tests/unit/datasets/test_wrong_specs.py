@@ -120,6 +120,12 @@ WRONG = {
         form("type: csv, header: none, accepts: [[id, day]]"),
         "3: format.accepts: files without a header cannot tell which columns they have",
     ),
+    "a required column that earlier files lack": (
+        form("type: csv, accepts: [[id, day]]").replace(
+            "name: paid,", "name: paid, required: true,"
+        ),
+        "3: format.accepts.0: paid is required, and files with this header lack it",
+    ),
     "a column without a type": (column("name: id"), "5: columns.0.type: is missing"),
     "an unknown type": (
         column("name: id, type: int"),
