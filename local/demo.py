@@ -269,7 +269,9 @@ def _print_tables(stack: Stack, console: Console) -> None:
 def _shown(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:,}" if isinstance(value, int | float | Decimal) else str(value)
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int | Decimal) else str(value)
 
 
 def _print_archive(stack: Stack, console: Console) -> None:
