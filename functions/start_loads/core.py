@@ -23,6 +23,22 @@ MAX_MANIFEST_BYTES = 60_000
 MAX_KEY_BYTES = 1_024
 MAX_ATTEMPTS = 99
 IGNORED_METRIC = "UploadsIgnored"
+ASTRAY_METRIC = "UploadsAstray"
+OUTSIDE = "the key is outside raw/<dataset>/"
+# How deep a notification may lie in envelopes.
+MAX_ENVELOPES = 3
+# S3's other events. A name that is neither of these nor an upload's is one to look at.
+OTHER_EVENTS = (
+    "IntelligentTiering",
+    "LifecycleExpiration:",
+    "LifecycleTransition",
+    "ObjectAcl:",
+    "ObjectRemoved:",
+    "ObjectRestore:",
+    "ObjectTagging:",
+    "ReducedRedundancyLostObject",
+    "Replication:",
+)
 # An execution's name has 80 characters at most: 40 + "-" + 24 hex digits + "-99".
 MAX_SLUG_LENGTH = 40
 MAX_STAGED_SUFFIXES = 2
@@ -191,9 +207,9 @@ class Load:
 class Intake:
     """What a set of messages holds, and which message brought which file or load.
 
-    A message is an S3 notification, whose files are batched with those of others, or
-    `{"loads": [{"dataset": …, "files": […]}, …]}`, batches to be started as they are. All are
-    added before the first question.
+    A message is a notification (see read_notification), whose files are batched with those of
+    others, or `{"loads": [{"dataset": …, "files": […]}, …]}`, batches to be started as they are.
+    All are added before the first question.
     """
 
     uploads: list[UploadedFile] = field(default_factory=list)
@@ -237,23 +253,40 @@ class Intake:
 
 
 def read_notification(notification: object) -> tuple[list[UploadedFile], list[SkippedRecord]]:
-    """The uploads of one S3 notification, and the records that are none.
+    """The uploads of one notification, and the records that are none.
 
-    Raises MalformedEventError where it is not a notification of S3.
+    S3 sends it, to the queue or by way of SNS, or EventBridge does. Raises MalformedEventError
+    where it is neither's.
     """
-    if not isinstance(notification, Mapping):
-        raise MalformedEventError("the notification is not a JSON object")
-    if notification.get("Event") == "s3:TestEvent":
+    notification = _unwrapped(notification)
+    if "detail-type" in notification:
+        read = [read_event(notification)]
+    elif notification.get("Event") == "s3:TestEvent":
         bucket = str(notification.get("Bucket", ""))
         return [], [SkippedRecord(bucket, "", "s3:TestEvent, which S3 sends when it is wired up")]
-    records = notification.get("Records")
-    if not isinstance(records, list) or not records:
-        raise MalformedEventError("the notification has no Records")
-    read = [read_record(record) for record in records]
+    else:
+        records = notification.get("Records")
+        if not isinstance(records, list) or not records:
+            raise MalformedEventError("the notification has no Records")
+        read = [read_record(record) for record in records]
     return (
         [entry for entry in read if isinstance(entry, UploadedFile)],
         [entry for entry in read if isinstance(entry, SkippedRecord)],
     )
+
+
+def _unwrapped(notification: object) -> Mapping[str, Any]:
+    """What S3 or EventBridge said, out of what SNS put around it. Raises MalformedEventError."""
+    for _ in range(MAX_ENVELOPES):
+        if not isinstance(notification, Mapping):
+            raise MalformedEventError("the notification is not a JSON object")
+        if notification.get("Type") != "Notification":
+            return notification
+        try:
+            notification = json.loads(_text(notification, "Message"))
+        except (json.JSONDecodeError, RecursionError):
+            raise MalformedEventError("what SNS brought is not JSON") from None
+    raise MalformedEventError("the notification lies in too many envelopes")
 
 
 def read_loads(message: Mapping[str, object]) -> list[Load]:
@@ -311,31 +344,67 @@ def read_file(entry: object) -> UploadedFile:
 def read_record(record: object) -> UploadedFile | SkippedRecord:
     """One record of an S3 notification; its key is form-encoded, and is decoded here, once.
 
-    Raises MalformedEventError where a field is missing or of the wrong kind.
+    Raises MalformedEventError where a field is missing or of the wrong kind, or where the event
+    is not one of S3's.
     """
     if _text(record, "eventSource") != "aws:s3":
         raise MalformedEventError("the record is not from aws:s3")
-    event_name = _text(record, "eventName")
+    # Notifications spell it without, configurations with "s3:" in front.
+    event_name = _text(record, "eventName").removeprefix("s3:")
     s3 = _member(record, "s3")
     bucket = _text(_member(s3, "bucket"), "name")
     entity = _member(s3, "object")
     key = _decode_key(_text(entity, "key"))
-    if not event_name.startswith("ObjectCreated:"):
+    if event_name.startswith(OTHER_EVENTS):
         return SkippedRecord(bucket, key, f"{event_name} is no upload")
-    size = _size(entity)
-    if reason := reason_to_refuse(key, size):
-        return SkippedRecord(bucket, key, reason)
-    if pattern := matching_pattern(key):
-        return SkippedRecord(bucket, key, f"no upload: it matches {pattern}", IGNORED_METRIC)
-    return _uploaded_file(
+    if not event_name.startswith("ObjectCreated:"):
+        raise MalformedEventError(f"{event_name} is no event of S3's that is known")
+    return _upload(
         bucket=bucket,
         key=key,
         version_id=_optional_text(entity, "versionId"),
         etag=_optional_text(entity, "eTag"),
         sequencer=_optional_text(entity, "sequencer"),
-        size=size,
+        size=_size(entity),
         uploaded_at=_text(record, "eventTime"),
     )
+
+
+def read_event(event: object) -> UploadedFile | SkippedRecord:
+    """One event of S3's as EventBridge brings it, with its key as it is.
+
+    Raises MalformedEventError where a field is missing or of the wrong kind, or where the event
+    is another service's.
+    """
+    if _text(event, "source") != "aws.s3":
+        raise MalformedEventError("the event is not from aws.s3")
+    detail = _member(event, "detail")
+    bucket = _text(_member(detail, "bucket"), "name")
+    entity = _member(detail, "object")
+    key = _text(entity, "key")
+    _check_key(key)
+    kind = _text(event, "detail-type")
+    if kind != "Object Created":
+        return SkippedRecord(bucket, key, f"{kind} is no upload")
+    return _upload(
+        bucket=bucket,
+        key=key,
+        version_id=_optional_text(entity, "version-id"),
+        etag=_optional_text(entity, "etag"),
+        sequencer=_optional_text(entity, "sequencer"),
+        size=_size(entity),
+        uploaded_at=_text(event, "time"),
+    )
+
+
+def _upload(bucket: str, key: str, size: int, **fields: str) -> UploadedFile | SkippedRecord:
+    """The file that was uploaded, or why it is none to load. Raises MalformedEventError."""
+    if reason := reason_to_refuse(key, size):
+        is_astray = key.startswith("raw/") and reason == OUTSIDE
+        return SkippedRecord(bucket, key, reason, ASTRAY_METRIC if is_astray else "")
+    if pattern := matching_pattern(key):
+        return SkippedRecord(bucket, key, f"no upload: it matches {pattern}", IGNORED_METRIC)
+    return _uploaded_file(bucket=bucket, key=key, size=size, **fields)
 
 
 def is_upload(key: str, size: int) -> bool:
@@ -350,7 +419,7 @@ def reason_to_refuse(key: str, size: int) -> str:
     prefix, _, rest = key.partition("/")
     dataset, _, name = rest.partition("/")
     if prefix != "raw" or not dataset or not name:
-        return "the key is outside raw/<dataset>/"
+        return OUTSIDE
     return ""
 
 

@@ -448,7 +448,7 @@ class _Mails(_Check):
         told = {
             file_id
             for mail in self.seen.support
-            if ": file refused (" in mail.subject
+            if ": file refused: " in mail.subject
             for execution in [self._by_arn.get(mail.line("Execution"))]
             for file_id in (execution.file_ids if execution else ())
         }

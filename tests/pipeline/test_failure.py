@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 
 import pytest
 
@@ -133,7 +134,8 @@ def test_bad_file_goes_to_quarantine_with_its_reason(
     assert pipeline.status_of_statement(noted["statement_id"]) == "FAILED"
 
     [mail] = pipeline.mails("Support")
-    assert mail.subject == "flights: file refused (data: LoadFailed)"
+    name = re.sub("[^0-9A-Za-z_.-]", "_", key.rpartition("/")[2])
+    assert mail.subject == f"redshift-pipeline: flights: file refused: {name} (data)"
     assert f"File at fault:\n  {key}\n" in mail.message
     assert quarantined in mail.message
     assert reason in mail.message

@@ -149,7 +149,7 @@ def test_rows_that_cannot_be_read_are_counted_and_kept(pipeline: Pipeline) -> No
         (len(lines) - 4,)
     ]
     [mail] = pipeline.mails("Business")
-    assert "Rows rejected: 3 (see etl.rejected_rows)" in mail.message
+    assert "Rows rejected: 3 (see mart.rejected_rows)" in mail.message
 
 
 def test_at_most_1000_rejected_rows_are_kept_and_all_are_counted(pipeline: Pipeline) -> None:

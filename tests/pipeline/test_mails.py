@@ -78,6 +78,18 @@ def test_business_mail_of_a_file_without_rows(pipeline: Pipeline) -> None:
     assert_golden(mail, "loaded_without_a_row")
 
 
+def test_business_mail_counts_rejected_rows_by_reason_and_by_file(pipeline: Pipeline) -> None:
+    lines = DAY.splitlines(keepends=True)
+    damaged = {
+        "some.csv": [lines[0], b"2013,1,1\n", b"2013,1,2\n", *lines[3:]],
+        "fewer.csv": [*lines[:3], lines[3].replace(b"2013,1,1,", b"2013,2,30,", 1), *lines[4:]],
+    }
+    pipeline.load(*((f"raw/flights/{name}", b"".join(body)) for name, body in damaged.items()))
+    [mail] = pipeline.mails("Business")
+
+    assert_golden(mail, "loaded_with_rejects")
+
+
 def test_business_mail_speaks_of_one_row(pipeline: Pipeline) -> None:
     pipeline.load(("raw/flights/one.csv", b"".join(DAY.splitlines(keepends=True)[:2])))
     [mail] = pipeline.mails("Business")
@@ -193,5 +205,5 @@ def test_subscription_may_be_to_some_datasets(pipeline: Pipeline) -> None:
         ("Business", "flights"): ["flights: 842 rows from 1 file loaded"],
         ("Business", "hotels"): [],
         ("Support", "flights"): [],
-        ("Support", "hotels"): ["hotels: load failed (operator: Glue.EntityNotFoundException)"],
+        ("Support", "hotels"): ["redshift-pipeline: hotels: load failed: day.csv (operator)"],
     }

@@ -92,5 +92,5 @@ def test_machine_that_may_not_publish_still_fails(pipeline: Pipeline) -> None:
     assert "NotifyBusiness: Sns." in execution["cause"]
     # The machine that looks after such loads keeps trying, and may publish again by now.
     mail = pipeline.next_mail("Support")
-    assert mail.subject == "flights: load ended unfinished (FAILED)"
+    assert mail.subject == "redshift-pipeline: flights: load ended unfinished: day.csv (FAILED)"
     assert "Error: SupportNotTold\nReason: NotifyBusiness: Sns." in mail.message

@@ -105,7 +105,7 @@ def test_aborted_load_is_run_again_as_the_load_it_was(pipeline: Pipeline) -> Non
         assert (held["held"], held["requeued_loads"], held["objects_dropped"]) == (1, 0, 0)
         pipeline.stack.step_functions.stop_execution(executionArn=running["executionArn"])
         mail = pipeline.next_mail("Support")
-    assert mail.subject == "flights: load ended unfinished (ABORTED)"
+    assert mail.subject == "redshift-pipeline: flights: load ended unfinished: day.csv (ABORTED)"
     assert "raw/flights/day.csv" in mail.message
     assert running["executionArn"] in mail.message
     pipeline.next_loads()

@@ -13,6 +13,8 @@ ROW: list[dict[str, Any]] = [
     *({"LongValue": number} for number in (2, 1, 200, 5, 50)),
     {"StringValue": "abc"},
     {"StringValue": "2013-01-01 to 2013-01-07"},
+    {"StringValue": "3 dest: missing\n2 distance: above 20000"},
+    {"StringValue": "abc:3,def:2"},
 ]
 READ = {
     "status": "loaded",
@@ -23,6 +25,8 @@ READ = {
     "aggregate_rows": 50,
     "empty_file_ids": "abc",
     "dates_covered": "2013-01-01 to 2013-01-07",
+    "reject_reasons": "3 dest: missing\n2 distance: above 20000",
+    "rejected_files": "abc:3,def:2",
 }
 NOTHING = {name: "loaded" if name == "status" else type(value)() for name, value in READ.items()}
 

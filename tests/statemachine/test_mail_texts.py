@@ -44,6 +44,8 @@ VARIABLES: dict[str, Any] = {
         "status": "loaded",
         "dates_covered": "",
         "empty_file_ids": "1",
+        "reject_reasons": f"3 dest: {HOSTILE}\n2 distance: above 20000",
+        "rejected_files": "1:5",
         **dict.fromkeys(("files_loaded", "files_skipped", "source_rows", "rejected_rows"), 1),
     },
 }
@@ -81,3 +83,43 @@ def test_mail_shows_all_other_characters_as_they_are(name: str) -> None:
     assert f"raw/flights/{SHOWN}" in sent["Message"]
     assert sent["dataset"] == SHOWN
     assert json.loads(sent["event"])["dataset"].endswith("i\U0001f600")
+
+
+SUPPORT = [name for name in PUBLISHING if "Support" in name]
+
+
+@pytest.mark.parametrize("dataset", ["flights", HOSTILE * 20])
+@pytest.mark.parametrize("name", ["day.csv", "x" * 900 + "_2013.csv", HOSTILE, "\u202evsc.exe\n"])
+@pytest.mark.parametrize("stack", ["pipeline", "a-stack-of-25-characters-"])
+@pytest.mark.parametrize("task", SUPPORT)
+def test_subject_to_support_names_stack_dataset_and_file(
+    monkeypatch: pytest.MonkeyPatch, task: str, stack: str, name: str, dataset: str
+) -> None:
+    load = {**LOAD, "dataset": dataset, "files": [{**FILE, "key": f"raw/{dataset}/2013/{name}"}]}
+    monkeypatch.setitem(EXECUTION, "Input", load)
+    monkeypatch.setitem(VARIABLES, "load", load)
+
+    subject = evaluated(PUBLISHING[task]["Arguments"]["Subject"].replace("${StackName}", stack))
+
+    assert re.fullmatch(r"[0-9A-Za-z_.:() -]{1,100}", subject)
+    assert subject.startswith(f"{stack}: {re.sub('[^0-9A-Za-z_.-]', '_', dataset)[:20]}")
+    assert re.sub("[^0-9A-Za-z_.-]", "_", name)[-8:] in subject
+
+
+def test_mail_of_a_load_without_rejects_ends_in_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = dict.fromkeys(("reject_reasons", "rejected_files", "empty_file_ids"), "")
+    monkeypatch.setitem(VARIABLES, "load_result", {**VARIABLES["load_result"], **nothing})
+    [business] = [task for name, task in PUBLISHING.items() if "Business" in name]
+
+    message = dict(texts(business))["Message"]
+
+    assert message.endswith(f"\nFiles:\n  raw/flights/{SHOWN}\n")
+
+
+def test_business_reads_rejected_rows_by_reason_and_by_file() -> None:
+    [business] = [task for name, task in PUBLISHING.items() if "Business" in name]
+
+    message = dict(texts(business))["Message"]
+
+    assert f"most frequent:\n  3: dest: {SHOWN}\n  2: distance: above 20000\n" in message
+    assert f"by file:\n  5: raw/flights/{SHOWN}\n\nFiles without a row:\n" in message

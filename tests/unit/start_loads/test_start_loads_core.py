@@ -395,9 +395,78 @@ def test_batch_that_was_begun_is_loaded_whatever_is_ignored_since(upload: Upload
     assert core.read_load(json.loads(load.to_input())) == load
 
 
+def test_upload_is_one_under_whatever_spelling(record: Record) -> None:
+    told = [core.read_record(record(eventName=f"{way}ObjectCreated:Put")) for way in ("", "s3:")]
+
+    assert isinstance(told[0], core.UploadedFile)
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("key", ["raw/x.csv", "raw//flights/x.csv", "raw/flights/"])
+def test_upload_that_goes_astray_is_counted(record: Record, key: str) -> None:
+    read = core.read_record(record(key))
+
+    assert isinstance(read, core.SkippedRecord)
+    assert read.metric == "UploadsAstray"
+
+
+@pytest.mark.parametrize("key", ["staging/flights/run_id=1/a.csv", "test/key", "rawer/x.csv"])
+def test_key_of_another_prefix_concerns_nobody(record: Record, key: str) -> None:
+    read = core.read_record(record(key))
+
+    assert isinstance(read, core.SkippedRecord)
+    assert read.metric == ""
+
+
+EVENT = {
+    "source": "aws.s3",
+    "detail-type": "Object Created",
+    "time": "2013-01-02T04:00:00Z",
+    "detail": {"bucket": {"name": "b"}, "object": {"key": "raw/flights/a.csv", "size": 1}},
+}
+
+
+def in_sns(message: object) -> dict[str, Any]:
+    return {"Type": "Notification", "Message": json.dumps(message)}
+
+
+def test_event_by_eventbridge_is_read_through_sns_too() -> None:
+    (direct,), _ = core.read_notification(EVENT)
+    (through,), _ = core.read_notification(in_sns(EVENT))
+
+    assert direct == through
+    assert direct.key == "raw/flights/a.csv"
+
+
+def test_event_of_a_deletion_is_skipped() -> None:
+    uploads, [skipped] = core.read_notification({**EVENT, "detail-type": "Object Deleted"})
+
+    assert uploads == []
+    assert skipped.reason == "Object Deleted is no upload"
+
+
+@pytest.mark.parametrize(
+    "notification",
+    [
+        pytest.param({**EVENT, "source": "aws.states"}, id="another service's event"),
+        pytest.param({**EVENT, "detail": {}}, id="event without an object"),
+        pytest.param({**EVENT, "detail-type": 7}, id="event of no kind"),
+        pytest.param({"Type": "Notification", "Message": "hello"}, id="SNS brings no JSON"),
+        pytest.param({"Type": "Notification"}, id="SNS brings nothing"),
+        pytest.param(in_sns("hello"), id="SNS brings a text"),
+        pytest.param(in_sns(in_sns(in_sns(EVENT))), id="envelopes without end"),
+        pytest.param({"Type": "SubscriptionConfirmation", "Token": "t"}, id="SNS asks"),
+    ],
+)
+def test_what_is_no_notification_is_never_dropped(notification: dict[str, Any]) -> None:
+    with pytest.raises(core.MalformedEventError):
+        core.read_notification(notification)
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
+        pytest.param({"eventName": "PutObject"}, "PutObject", id="unknown event"),
         pytest.param({"eventSource": "aws:sns"}, "aws:s3", id="source"),
         pytest.param({"eventTime": "yesterday"}, "the time", id="time"),
         pytest.param({"eventTime": "2013-01-01T00:00:00"}, "the time", id="time without zone"),

@@ -16,6 +16,13 @@ def failures(answer: dict[str, Any]) -> list[str]:
     return [item["itemIdentifier"] for item in answer["batchItemFailures"]]
 
 
+def measured(capsys: pytest.CaptureFixture[str]) -> dict[str, list[float]]:
+    """The metrics of one invocation, as CloudWatch finds them in the log."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    [found] = [line for line in lines if "_aws" in line]
+    return {name: value for name, value in found.items() if name.startswith("Uploads")}
+
+
 def test_plain_notification_starts_its_load(invoke: Invoke, states: Any, event: Event) -> None:
     answer = invoke(event("s3_notification"))
 
@@ -60,6 +67,37 @@ def test_special_characters_reach_the_state_machine_decoded(
     assert load["files"][0]["key"] == "raw/flights/späti +1/_day 1 (2).csv"
 
 
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("sqs_eventbridge", "raw/flights/late flights +1%20.csv"),
+        ("sqs_sns", "raw/flights/2013-01-01.csv"),
+    ],
+)
+def test_notification_by_another_way_starts_the_load_of_the_same_file(
+    invoke: Invoke, states: Any, event: Event, record: Record, name: str, key: str
+) -> None:
+    assert failures(invoke(event(name))) == []
+
+    (load,) = states.loads()
+    (file,) = load["files"]
+    (told_by_s3, *_) = core.read_notification(
+        json.loads(event("sqs_three_files_two_datasets")["Records"][0]["body"])
+    )[0]
+    assert file["key"] == key
+    for field in ("bucket", "version_id", "etag", "sequencer", "size", "uploaded_at"):
+        assert file[field] == getattr(told_by_s3, field)
+
+
+def test_uploads_that_go_astray_and_part_files_start_nothing_and_are_counted(
+    invoke: Invoke, states: Any, event: Event, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert failures(invoke(event("sqs_no_uploads"))) == []
+
+    assert states.loads() == []
+    assert measured(capsys) == {"UploadsAstray": [2], "UploadsIgnored": [1]}
+
+
 def test_test_event_starts_nothing_and_says_why(
     invoke: Invoke, states: Any, event: Event, log_lines: Logs
 ) -> None:
@@ -93,10 +131,7 @@ def test_part_files_are_counted_and_nobody_hears(
     answer = invoke({"Records": [record(key) for key in keys]})
 
     assert (len(answer["started"]), answer["skipped"]) == (1, 2)
-    [metrics] = [
-        json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line
-    ]
-    assert metrics["UploadsIgnored"] == [2]
+    assert measured(capsys) == {"UploadsIgnored": [2]}
 
 
 def test_same_batch_again_is_a_duplicate(invoke: Invoke, states: Any, event: Event) -> None:
