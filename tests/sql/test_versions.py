@@ -161,3 +161,17 @@ def test_versions_of_other_keys_are_left_alone(loading: Loading) -> None:
     loading.load(two)
 
     assert loading.view() == loading.amount_to(one, two)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["stub first", "file first"])
+def test_gateways_stub_beside_its_file_is_no_empty_file(
+    flights: Loading, order: tuple[int, int]
+) -> None:
+    """SFTP gateways put an empty object under the final key, and then the file."""
+    stub = flights.version(1, uploaded_at="2026-11-24T10:00:00.100Z", sequencer="F0", body=b"")
+    file = flights.version(2, uploaded_at="2026-11-24T10:00:00.900Z", sequencer="F1")
+
+    answer = flights.load(*[(stub, file)[place] for place in order])
+
+    assert (answer.files_loaded, answer.files_skipped, answer.empty_file_ids) == (1, 1, "")
+    assert flights.view() == flights.amount_to(file)
