@@ -187,6 +187,24 @@ def test_files_of_a_dataset_by_hand_are_left_alone(
     assert "  OrdersStaleAlarm:\n" in template
 
 
+def test_what_datasets_ignore_is_written_for_the_functions(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = project / "functions/start_loads/ignored_of_datasets.py"
+    before = module.read_text(encoding="utf-8")
+    spec = add_orders(project) / "dataset.yaml"
+    spec.write_text(SPEC + """ignore: ["*.bak", "it's/"]\n""", encoding="utf-8")
+
+    assert written(project, monkeypatch) == 0
+
+    made: dict[str, dict[str, tuple[str, ...]]] = {}
+    exec(module.read_text(encoding="utf-8"), made)
+    assert made["IGNORED_OF_DATASETS"]["orders"] == ("*.bak", "it's/")
+    shutil.rmtree(project / "sql/datasets/orders")
+    assert written(project, monkeypatch) == 0
+    assert module.read_text(encoding="utf-8") == before
+
+
 def test_schema_knows_every_key(project: Path) -> None:
     schema = yaml.safe_load((project / SCHEMA).read_text(encoding="utf-8"))
 

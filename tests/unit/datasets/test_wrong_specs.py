@@ -69,6 +69,16 @@ WRONG = {
         HEAD.replace("append", "newest") + COLUMNS + ROWS,
         "2: same_key: should be 'replace' or 'append'; it is 'newest'",
     ),
+    "a path to ignore": (
+        HEAD + 'ignore: ["*.bak", drafts/a.csv]\n' + COLUMNS + ROWS,
+        "4: ignore.1: must be the pattern of a file's name, such as *.bak, or of a folder's, such"
+        " as drafts/, and is 'drafts/a.csv'",
+    ),
+    "everything to ignore": (
+        HEAD + 'ignore: ["*"]\n' + COLUMNS + ROWS,
+        "4: ignore.0: must be the pattern of a file's name, such as *.bak, or of a folder's, such"
+        " as drafts/, and is '*'",
+    ),
     "freshness of weeks": (
         HEAD + "freshness_hours: 400\n" + COLUMNS + ROWS,
         "4: freshness_hours: should be less than or equal to 168; it is 400",
