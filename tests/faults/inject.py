@@ -77,7 +77,7 @@ class Fault:
 
     `runs` is the beginning of the names of the load executions that it is about, or for the machine
     that looks after loads, of those that it looks after. `times` is how often it strikes, where it
-    is not its kind that says so.
+    is not its kind that says so. `words` are put behind the error's text.
     """
 
     machine: str
@@ -86,6 +86,7 @@ class Fault:
     runs: str
     strikes: int = 0
     times: int | None = None
+    words: str = ""
 
     def takes_turn(self) -> bool:
         """Whether it is to strike once more, and takes note."""
@@ -129,7 +130,7 @@ class Injector:
     def _before(self, call: TaskCall) -> None:
         fault = self._striking(call, lambda kind: kind not in (Kind.ANSWER_LOST, Kind.ABORTED))
         if fault:
-            raise failure(fault.kind, call)
+            raise failure(fault.kind, call, fault.words)
 
     def _after(self, call: TaskCall) -> None:
         fault = self._striking(call, lambda kind: kind in (Kind.ANSWER_LOST, Kind.ABORTED))
@@ -158,7 +159,7 @@ class Injector:
         return "abandoned_load", self._looked_after.get(call.execution, "")
 
 
-def failure(kind: Kind, call: TaskCall) -> Exception:
+def failure(kind: Kind, call: TaskCall, words: str = "") -> Exception:
     """What a hook raises so that a call fails in this way."""
     if call.action == "deleteObjects" and kind is not Kind.THROTTLED:
         return TaskAnswer({"Errors": list(_errors_by_object(kind, call))})
@@ -169,7 +170,7 @@ def failure(kind: Kind, call: TaskCall) -> Exception:
         caller=f"User: {call.role}",
         action=f"{IAM_ACTIONS.get(call.service, call.service)}:{action}",
     )
-    return service_error(call.service, code, message, status, REQUEST_ID)
+    return service_error(call.service, code, f"{message} {words}".rstrip(), status, REQUEST_ID)
 
 
 def _errors_by_object(kind: Kind, call: TaskCall) -> Iterator[dict[str, Any]]:

@@ -29,6 +29,9 @@ STRIKE_SECONDS = 20.0
 # What follows a strike (retries, cancelling) takes less, at the scale of the tests' waits.
 AFTERMATH_SECONDS = 1.5
 POLL_SECONDS = 0.2
+# Some fifty loads are rerun or swept at once.
+SETTLE_SECONDS = 240.0
+DEADLINE_MINUTES = 0.1
 
 
 class Scenario(StrEnum):
@@ -155,7 +158,7 @@ class Matrix:
                 self._run_others([cell for cell in cells if not cell.is_held_up])
                 self._wait_for_end()
                 self._note_first_outcomes(cells)
-        self._operation.settle()
+        self._operation.settle(SETTLE_SECONDS)
         return self._outcomes(cells)
 
     # ---------------------------------------------------------------- before the faults
@@ -177,7 +180,11 @@ class Matrix:
             self._faults[cell] = fault
             self._injector.add(fault)
             for state, kind in FURTHER_FAULTS.get(cell.scenario, ()):
-                self._injector.add(Fault(cell.machine, state, kind, runs=self._runs[cell]))
+                # Words of its own make it a cause of its own.
+                words = f"{cell.state} {'abcde'[list(Kind).index(cell.kind)]}"
+                self._injector.add(
+                    Fault(cell.machine, state, kind, runs=self._runs[cell], words=words)
+                )
 
     # ---------------------------------------------------------------- while they strike
 
@@ -186,7 +193,8 @@ class Matrix:
         slow = [cell for cell in cells if cell.scenario is Scenario.SLOW]
         abandoned = [cell for cell in cells if cell.scenario is Scenario.ABANDONED]
         with self._laboratory.lock_held("etl.flights_lock"):
-            with short_deadline(self._stack):
+            # Long enough for their statements to begin on a busy machine.
+            with short_deadline(self._stack, DEADLINE_MINUTES):
                 self._start(slow)
                 wait_until(lambda: self._are_under_way(slow), lambda: "slow loads have not begun")
             self._start(abandoned)

@@ -243,6 +243,8 @@ class Observer:
         pages = self.stack.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
         for item in (item for page in pages for item in page.get("Contents", [])):
             key = item["Key"]
+            if key.startswith("incidents/"):
+                continue
             place = 0 if key.startswith("archive/") else 2 if key.endswith(REASON_SUFFIX) else 1
             [*_, file_id, _name] = key.split("/")
             body = self._body(bucket, item)

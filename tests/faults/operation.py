@@ -16,7 +16,7 @@ from tests.operating import enable_queue, messages_in, received, rerun_input, sw
 POLL_SECONDS = 0.3
 # What is about to start (a rule's machine, a taken message's load) has started within this time.
 STILL_SECONDS = 0.6
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 SWEPT = ("requeued_files", "requeued_loads", "partitions_dropped", "objects_dropped")
 
 

@@ -216,6 +216,19 @@ def test_load_that_waits_for_its_turn_is_tried_again_and_mails_nobody(pipeline: 
     assert pipeline.keys("Raw", "raw/") == []
 
 
+def test_waiting_load_whose_cancelling_is_not_heard_of_is_tried_again(pipeline: Pipeline) -> None:
+    with pipeline.connect() as connection:
+        connection.execute("lock table etl.flights_lock")
+        with short_deadline(pipeline.stack), Injector(pipeline.stack.cloud).active() as injector:
+            injector.add(Fault("load", "CancelLoad", Kind.ANSWER_LOST, runs="flights-"))
+            waited = pipeline.load(("raw/flights/day.csv", WEEK[0]))
+    pipeline.next_loads()
+
+    assert json.loads(waited["output"]) == {"status": "requeued"}
+    assert pipeline.mails("Support") == []
+    assert pipeline.query(COUNT) == [(FLIGHTS,)]
+
+
 def test_load_whose_statement_has_not_begun_is_tried_again(pipeline: Pipeline) -> None:
     def hide_beginning(call: TaskCall) -> None:
         if call.state == "DescribeLoad" and not call.execution.endswith("-2"):
