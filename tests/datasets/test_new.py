@@ -298,3 +298,13 @@ def test_a_terminal_is_asked(
     monkeypatch.setattr("builtins.input", lambda prompt: next(answers))
     assert new.main() == 0
     assert "MM.DD.YYYY" in (project / "sql/datasets/orders/dataset.yaml").read_text()
+
+
+def test_more_columns_than_a_procedure_can_hold_are_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample = project / "wide.csv"
+    sample.write_text(f"{','.join(f'c{n}' for n in range(150))}\n{','.join(['1'] * 150)}\n")
+    assert run(monkeypatch, project, "wide", str(sample)) == 1
+    assert "about 80 columns fit" in capsys.readouterr().err
+    assert not (project / "sql/datasets/wide").exists()

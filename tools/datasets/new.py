@@ -11,9 +11,13 @@ from tools.datasets.__main__ import PROJECT, wanted, write
 from tools.datasets.drafting import Choices, Draft, draft
 from tools.datasets.inferring import QuestionError
 from tools.datasets.names import check_name
-from tools.datasets.reading import SPEC, SpecError, read_folder, read_folders
+from tools.datasets.reading import SPEC, Folder, SpecError, read_folder, read_folders
+from tools.datasets.rendering import Rendering
 from tools.datasets.resources import MarkersMissingError
 from tools.datasets.sampling import Sample, SampleError, read_sample
+
+# As functions/apply_sql/core.py has it.
+MAX_STATEMENT_BYTES = 100_000
 
 
 def make(project: Path, name: str, sample: Sample, choices: Choices) -> Draft:
@@ -28,7 +32,7 @@ def make(project: Path, name: str, sample: Sample, choices: Choices) -> Draft:
         trial = Path(folder, name)
         trial.mkdir()
         (trial / SPEC).write_text(made.text, encoding="utf-8")
-        read_folder(trial)
+        _check_size(read_folder(trial), sample)
     target = root / name
     target.mkdir()
     try:
@@ -40,6 +44,16 @@ def make(project: Path, name: str, sample: Sample, choices: Choices) -> Draft:
     print(f"sql/datasets/{name}/{SPEC}: written")
     write(project, files)
     return made
+
+
+def _check_size(folder: Folder, sample: Sample) -> None:
+    """Raises SampleError for SQL that the Data API does not take."""
+    size = max(len(sql.encode()) for sql in Rendering(folder).files().values())
+    if size > MAX_STATEMENT_BYTES:
+        raise SampleError(
+            f"{sample.path}: of {len(sample.columns)} columns, the load procedure would have"
+            f" {size:,} bytes, and the Data API takes {MAX_STATEMENT_BYTES:,}: about 80 columns fit"
+        )
 
 
 def answered(question: QuestionError, choices: Choices) -> Choices:
