@@ -497,7 +497,7 @@ def test_rule_names_its_source(rule: refusals.Rule) -> None:
         ("AWS::Logs::LogGroup", {"RetentionInDays": "31"}, "#/RetentionInDays"),
         ("AWS::SQS::Queue", {"VisibilityTimeout": 43_201}, "#/VisibilityTimeout"),
         ("AWS::Lambda::Function", {"Timeout": "901"}, "#/Timeout"),
-        ("AWS::RedshiftServerless::Namespace", {"AdminUserPassword": "short"}, "AdminUserPassword"),
+        ("AWS::RedshiftServerless::Namespace", {"AdminUserPassword": "short"}, "#/AdminUser"),
         ("AWS::SNS::TopicPolicy", {"Topic": TOPIC}, "additionalProperties"),
         ("AWS::Lambda::Function", {"Code": None}, "#/Code"),
         ("AWS::StepFunctions::StateMachine", {"StateMachineType": "SLOW"}, "[enum]"),

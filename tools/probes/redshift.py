@@ -372,7 +372,7 @@ def words_refused_login(bench: Bench) -> Finding:
         lambda: client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True),
         f"aws secretsmanager delete-secret --secret-id {name} --force-delete-without-recovery",
     )
-    nobody = {**bench.secret_of("loader"), "username": bench.name, "password": "Wrong-1-at-least"}
+    nobody = {**bench.secret_of("loader"), "username": bench.name, "password": f"{bench.name}-1A"}
     arn = client.create_secret(Name=name, SecretString=json.dumps(nobody))["ARN"]
     warehouse = bench.warehouse
     answer = warehouse.ended(warehouse.send("execute_statement", SecretArn=arn, Sql="select 1"))
