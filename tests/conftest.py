@@ -15,6 +15,14 @@ WAIT_SCALE = 0.05
 STACK_NAME = "redshift-pipeline"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-examples",
+        action="store_true",
+        help="make what the example cases give what is expected of them",
+    )
+
+
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
     # Before the cloud, which takes its temporary files with it, moves the folder for them.

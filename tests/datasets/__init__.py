@@ -31,7 +31,8 @@ def install_folder(stack: Stack, folder: Folder) -> None:
         DatabaseName=stack.outputs["GlueDatabaseName"], TableInput=table_input(stack, folder)
     )
     files = [core.SqlFile(name, text) for name, text in Rendering(folder).files().items()]
-    for step in core.plan(files, {}, {}):
+    # By hand nothing is written: the folder has its own.
+    for step in core.plan(files or core.read_folder(folder.path), {}, {}):
         apply(stack, ";\n".join(step.statements))
 
 

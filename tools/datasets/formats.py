@@ -12,7 +12,7 @@ DATE_TOKENS = {
 }
 TIME_TOKENS = {"HH": "[0-9]{2}", "MI": "[0-9]{2}", "SS": "[0-9]{2}"}
 EPOCHS = ("epoch", "epoch_ms")
-_TOKEN = re.compile(r"YYYY|MM|DD|HH|MI|SS|M|D|[A-Za-z]+|[^A-Za-z]+")
+_TOKEN = re.compile(r"YYYY|MM|DD|HH|MI|SS|M|D|T(?=HH)|[A-Za-z]+|[^A-Za-z]+")
 # Redshift's regular expressions are POSIX's: what follows is Perl's alone.
 _PERL = re.compile(r"\(\?|\\[bBAZz]|[*+?}][+?]")
 
