@@ -218,14 +218,17 @@ class Lake:
     def _described(self, database: str, table: Mapping[str, Any]) -> dict[str, Any]:
         storage = table.get("StorageDescriptor", {})
         keys = table.get("PartitionKeys") or []
-        columns = [*storage.get("Columns", []), *keys]
+        columns = storage.get("Columns", [])
         # PostgreSQL prunes by one list column. With more keys the scan reads every partition.
         column = keys[0]["Name"] if len(keys) == 1 else None
         found = self._partitions(database, table["Name"]) if column else []
         return {
             "name": table["Name"],
             "location": storage.get("Location", ""),
-            "columns": [[column["Name"], postgres_type(column["Type"])] for column in columns],
+            "columns": [
+                *([each["Name"], postgres_type(each["Type"])] for each in columns),
+                *([key["Name"], key_type(key["Type"])] for key in keys),
+            ],
             "partition_column": column,
             "partitions": [
                 {"value": one["Values"][0], "location": one["StorageDescriptor"]["Location"]}
@@ -278,6 +281,16 @@ def postgres_type(hive_type: str) -> str:
     if wanted in _PLAIN_TYPES:
         return _PLAIN_TYPES[wanted]
     return wanted if _SIZED_TYPE.fullmatch(wanted) else "text"
+
+
+def key_type(hive_type: str) -> str:
+    """Return the PostgreSQL type of a partition key.
+
+    A text that is compared as Redshift compares, whatever stands behind it: PostgreSQL's own
+    operator for that type prunes partitions, where those of redshift_comparison do not.
+    """
+    found = postgres_type(hive_type)
+    return "bpchar" if found == "text" else found
 
 
 def trusts_redshift(document: Mapping[str, Any]) -> bool:

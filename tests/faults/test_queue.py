@@ -1,5 +1,6 @@
-"""Three hundred loads behind a slow one: all have their turn, and nobody is told of the wait."""
+"""Many loads behind a slow one: all have their turn, and nobody is told of the wait."""
 
+import os
 from collections import Counter
 from contextlib import ExitStack
 
@@ -12,7 +13,8 @@ from tests.operating import short_deadline
 
 pytestmark = pytest.mark.long
 
-LOADS = 300
+# QUEUED_LOADS=300 is for a machine that has nothing else to do.
+LOADS = int(os.environ.get("QUEUED_LOADS", "60"))
 # Less than the queue takes, and many times what a turn takes on a busy machine.
 DEADLINE_MINUTES = 0.75
 SECONDS = 600

@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local import spectrum
+from local.dialect import translate
 from local.serde import OPEN_CSV
 from local.spectrum import Lake, ScanServer, postgres_type, trusts_redshift
 from local.warehouse import Warehouse
@@ -192,6 +193,32 @@ def test_a_procedure_s_parameter_prunes_under_every_plan(
         for _ in range(8):  # PostgreSQL makes a generic plan after five
             assert connection.execute("call pg_temp.counted('r2', 0)").fetchone() == (2,)
     assert scanned(server) == ["r2"] * 8
+
+
+def test_a_procedure_that_compares_as_redshift_prunes(
+    warehouse: Warehouse, aws: FakeAws, server: ScanServer
+) -> None:
+    aws.add("r1", "broken.csv.gz", b"no gzip")
+    aws.add("r2", "a.csv", b"1,2\n3,4\n")
+    spectrum.refresh(warehouse)
+    with warehouse.connect("etl_admin", "secret") as connection:
+        connection.execute(
+            translate("""
+                create procedure public.counted(p_run_id varchar(80), inout p_rows bigint)
+                as $$
+                begin
+                    select count(*) into p_rows from lake.flights where run_id = p_run_id;
+                end;
+                $$
+                language plpgsql
+                security definer
+                set search_path to pg_catalog
+            """).encode()
+        )
+        server.scans.clear()
+        assert connection.execute("call public.counted('r2', 0)").fetchone() == (2,)
+        connection.rollback()
+    assert scanned(server) == ["r2"]
 
 
 def test_an_external_schema_has_its_tables_in_the_transaction_that_makes_it(

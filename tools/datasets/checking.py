@@ -27,6 +27,9 @@ MAX_DOUBLE = 1e290
 MAX_PATH_LEVELS = 5
 IDENTIFIER = "[a-z_][a-z0-9_]*"
 
+# sql/views/rejected_rows.sql
+REJECTED_ROWS = "rejected_rows"
+
 Problem = tuple[Location, str]
 NUMBERS = ("integer", "decimal", "double")
 
@@ -43,6 +46,8 @@ def problems(dataset: Dataset) -> Iterator[Problem]:
     if dataset.load == "generated" and not dataset.tables:
         yield (), "tables is missing: what shall be kept of the rows?"
     for name, table in dataset.tables.items():
+        if name == REJECTED_ROWS:
+            yield ("tables", name), "is the view in which analysts see the rejects of all datasets"
         yield from _table_problems(dataset, ("tables", name), table)
 
 

@@ -57,6 +57,10 @@ WRONG = {
         "1: description: is missing",
     ),
     "no tables": (HEAD + COLUMNS, "1: tables is missing: what shall be kept of the rows?"),
+    "the view of rejects": (
+        f"{HEAD}{COLUMNS}tables:\n  rejected_rows: {{rows: all}}\n",
+        "11: tables.rejected_rows: is the view in which analysts see the rejects of all datasets",
+    ),
     "no columns": (
         HEAD + "columns: []\n" + ROWS,
         "4: columns: list should have at least 1 item after validation, not 0; it is an empty list",
