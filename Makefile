@@ -57,7 +57,7 @@ dashboard: $(SET_UP) ## Draw the dashboard after three busy minutes: docs/dashbo
 
 test: $(SET_UP) ## Run the tests; ARGS="-k words" picks some
 	@mkdir -p build/tmp
-	@$(PYTEST) -m 'not long and not docker' $(ARGS)
+	@$(PYTEST) -m 'not long and not docker and not queue' $(ARGS)
 
 test-long: $(SET_UP) ## Run the tests that take minutes: faults, deploys, interrupts, hostile keys
 	@mkdir -p build/tmp

@@ -31,7 +31,7 @@ AFTERMATH_SECONDS = 1.5
 POLL_SECONDS = 0.2
 # Some fifty loads are rerun or swept at once.
 SETTLE_SECONDS = 240.0
-DEADLINE_MINUTES = 0.1
+DEADLINE_MINUTES = 0.25
 
 
 class Scenario(StrEnum):

@@ -18,6 +18,7 @@ from urllib.request import urlopen
 import boto3
 import pytest
 from botocore.exceptions import ClientError, WaiterError
+from botocore.parsers import ResponseParserError
 
 from local.cloud import ACCESS_KEY, REGION, SECRET_KEY, LaptopCloud
 
@@ -256,10 +257,11 @@ def test_topic_policy_for_two_topics_is_refused(client: Client, plugged: bool) -
 
 
 def test_clusters_are_asked_for(client: Client, plugged: bool) -> None:
-    with pytest.raises(ClientError) as refused:
+    # Stock, the answer is none that the service gives.
+    with pytest.raises(ClientError if plugged else (ClientError, ResponseParserError)) as refused:
         client("redshift").describe_clusters(ClusterIdentifier="sales")
 
-    assert (refused.value.response["Error"]["Code"] == "ClusterNotFound") == plugged
+    assert ("ClusterNotFound" in str(refused.value)) == plugged
 
 
 def test_condition_knows_an_empty_list(client: Client, plugged: bool) -> None:
