@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]  # it has no types
-from jsonschema.validators import extend  # type: ignore[import-untyped]
+from jsonschema.validators import extend  # type: ignore[import-untyped]  # likewise
 
 SCHEMAS = Path("data", "schemas", "providers", "us_east_1")
 SCALARS = {"string", "integer", "number", "boolean"}
