@@ -25,7 +25,7 @@ import botocore.session
 import psycopg
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
-from psycopg.types.string import StrDumper
+from psycopg.types.string import StrDumperVarchar
 
 from local import spectrum
 from local.dialect import DialectError, split, translate
@@ -585,7 +585,7 @@ class _Run:
             raise DialectError(f'database "{name}" does not exist')
         self._lake_failures = spectrum.refresh(self._warehouse)
         with self._warehouse.connect(*self._credentials) as connection:
-            connection.adapters.register_dumper(str, StrDumper)
+            connection.adapters.register_dumper(str, StrDumperVarchar)
             connection.prepare_threshold = None
             statement.pid = connection.info.backend_pid
             statement.become("STARTED")

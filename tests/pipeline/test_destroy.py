@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,19 @@ def account(cloud: LaptopCloud, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def pipeline(cloud: LaptopCloud, build_folder: Path) -> Pipeline:
+def pipeline(cloud: LaptopCloud, build_folder: Path) -> Iterator[Pipeline]:
     parameters = {"BatchWindowSeconds": "0"}
-    return Pipeline(deploy.deploy(cloud, "redshift-pipeline-dev", build_folder, parameters))
+    stack = deploy.deploy(cloud, "redshift-pipeline-dev", build_folder, parameters)
+    yield Pipeline(stack)
+
+    # The buckets outlive the stack, and other tests deploy a stack of this name.
+    for bucket in ("RawBucketName", "ArchiveBucketName"):
+        versions = stack.s3.list_object_versions(Bucket=stack.outputs[bucket])
+        for version in versions.get("Versions", []) + versions.get("DeleteMarkers", []):
+            stack.s3.delete_object(
+                Bucket=stack.outputs[bucket], Key=version["Key"], VersionId=version["VersionId"]
+            )
+        stack.s3.delete_bucket(Bucket=stack.outputs[bucket])
 
 
 def test_environment_that_is_not_there_is_not_destroyed(capsys: pytest.CaptureFixture[str]) -> None:
