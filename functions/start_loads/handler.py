@@ -5,10 +5,11 @@ Input:     an SQS event whose bodies are S3 notifications or {"loads": [batch, �
            core.Intake), or one such message by itself.
 Output:    for SQS, {"batchItemFailures": [{"itemIdentifier": message id}, …]};
            else {"started": [run_id, …], "duplicates": [load_id, …], "skipped": count}.
-Errors:    SQS: a message that cannot be read, or whose load cannot be started, is a batch
-           item failure, and the others go on. Else: core.MalformedEventError,
-           core.AttemptsExhaustedError and botocore's errors are raised.
-Settings:  STATE_MACHINE_ARN, POWERTOOLS_METRICS_NAMESPACE, POWERTOOLS_SERVICE_NAME.
+Errors:    SQS: a message that cannot be read is sent to the dead-letter queue with its reason; one
+           whose load cannot be started is a batch item failure. The others go on. Else:
+           core.MalformedEventError, core.AttemptsExhaustedError and botocore's errors are raised.
+Settings:  STATE_MACHINE_ARN, DEAD_LETTER_QUEUE_URL, POWERTOOLS_METRICS_NAMESPACE,
+           POWERTOOLS_SERVICE_NAME.
 """
 
 import json
@@ -25,6 +26,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from start_loads import core
+
+# What a dead letter says of its reason, in characters.
+MAX_REASON = 1_000
 
 logger = Logger()
 metrics = Metrics()
@@ -73,20 +77,37 @@ def start_from_message(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def take_in(messages: list[dict[str, Any]], intake: core.Intake) -> set[str]:
-    """Read every message into `intake`; answers the ids of those that cannot be read.
+    """Read every message into `intake`; those that cannot be read become dead letters at once.
 
-    They fail alone, time and again, and so end in the dead-letter queue.
+    Answers the ids of unreadable messages that could not be set aside: they come again.
     """
-    unreadable = set()
+    remaining = set()
     for message in messages:
-        message_id = message["messageId"]
         try:
-            intake.add(message_id, json.loads(message["body"]))
+            intake.add(message["messageId"], json.loads(message["body"]))
         # A body of nothing but brackets is a RecursionError to the JSON parser.
         except (ValueError, RecursionError) as error:
-            logger.error("message not readable", message_id=message_id, reason=str(error))
-            unreadable.add(message_id)
-    return unreadable
+            if not set_aside(message, str(error)):
+                remaining.add(message["messageId"])
+    return remaining
+
+
+def set_aside(message: Mapping[str, Any], reason: str) -> bool:
+    """Send a message to the dead-letter queue; answers whether the queue has it."""
+    message_id = message["messageId"]
+    logger.error("message not readable", message_id=message_id, reason=reason)
+    # As JSON: SQS takes no control character, and the reason may hold what somebody sent.
+    shown = json.dumps(reason)[:MAX_REASON]
+    try:
+        client("sqs").send_message(
+            QueueUrl=os.environ["DEAD_LETTER_QUEUE_URL"],
+            MessageBody=message["body"],
+            MessageAttributes={"reason": {"DataType": "String", "StringValue": shown}},
+        )
+    except (ClientError, BotoCoreError):
+        logger.exception("message not set aside", message_id=message_id)
+        return False
+    return True
 
 
 def log_skipped(intake: core.Intake) -> None:
@@ -136,18 +157,19 @@ def start_load(load: core.Load) -> str | None:
 def try_to_start(run_id: str, document: str) -> tuple[str, str] | None:
     """Start an execution; answers None, or status and output of the one that has this name."""
     machine = os.environ["STATE_MACHINE_ARN"]
+    states = client("stepfunctions")
     try:
-        states_client().start_execution(stateMachineArn=machine, name=run_id, input=document)
+        states.start_execution(stateMachineArn=machine, name=run_id, input=document)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
             raise
         execution = f"{machine.replace(':stateMachine:', ':execution:')}:{run_id}"
-        taken_by = states_client().describe_execution(executionArn=execution)
+        taken_by = states.describe_execution(executionArn=execution)
         return taken_by["status"], taken_by.get("output") or ""
     return None
 
 
 @cache
-def states_client() -> Any:
-    """The Step Functions client, made at the first use; throttled calls are tried again."""
-    return boto3.client("stepfunctions", config=Config(retries={"mode": "standard"}))
+def client(service: str) -> Any:
+    """The client of an AWS service, made at the first use; throttled calls are tried again."""
+    return boto3.client(service, config=Config(retries={"mode": "standard"}))

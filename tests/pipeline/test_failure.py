@@ -8,6 +8,7 @@ import pytest
 
 from local.sdk_tasks import TaskAnswer, TaskCall
 from tests.deployed_pipeline import WEEK, Pipeline
+from tests.operating import messages_in, wait_until
 
 DAY = WEEK[0].read_bytes()
 HEADER, _, ROWS = DAY.partition(b"\n")
@@ -51,6 +52,26 @@ def test_file_of_an_unknown_dataset_waits_for_an_operator(pipeline: Pipeline, ke
     assert pipeline.keys("Raw", "raw/") == [key]
     assert pipeline.keys("Archive", "archive/") == pipeline.keys("Archive", "quarantine/") == []
     assert counted(pipeline) == [(0,), (0,), (0,)]
+
+
+def test_message_that_cannot_be_read_is_a_dead_letter_at_once_and_holds_up_nobody(
+    pipeline: Pipeline,
+) -> None:
+    sqs, outputs = pipeline.stack.sqs, pipeline.stack.outputs
+    pipeline.pause()
+    sqs.send_message(QueueUrl=outputs["IngestQueueUrl"], MessageBody='{"detail-type": "x"}')
+    pipeline.upload("raw/flights/day.csv", DAY)
+    pipeline.resume()
+    [execution] = pipeline.next_loads()
+
+    assert execution["status"] == "SUCCEEDED"
+    wait_until(lambda: messages_in(pipeline.stack, "IngestDeadLetterQueueUrl") == 1)
+    [letter] = sqs.receive_message(
+        QueueUrl=outputs["IngestDeadLetterQueueUrl"], MessageAttributeNames=["reason"]
+    )["Messages"]
+    sqs.purge_queue(QueueUrl=outputs["IngestDeadLetterQueueUrl"])
+    assert letter["Body"] == '{"detail-type": "x"}'
+    assert letter["MessageAttributes"]["reason"]["StringValue"] == '"source is missing"'
 
 
 def test_table_of_another_spelling_is_not_the_datasets(pipeline: Pipeline) -> None:

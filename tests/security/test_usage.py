@@ -12,7 +12,7 @@ import pytest
 from local.grants import Grant
 from local.sdk_tasks import TaskCall
 from tests.deployed_pipeline import WEEK, Pipeline
-from tests.operating import wait_until
+from tests.operating import messages_in, received, wait_until
 from tests.security.grants import deployed_grants, logical_ids, unused
 from tests.security.page import PATH, WRITTEN, read_callers, written
 
@@ -31,6 +31,7 @@ def lived(deployed: Pipeline) -> Iterator[Pipeline]:
     refuse_file_twice(deployed)
     split_batch(deployed)
     refuse_file_that_is_gone(deployed)
+    set_message_aside(deployed)
     fail_twice_for_one_cause(deployed)
     interrupt_load_and_sweep(deployed)
     rotate_secrets(deployed)
@@ -97,6 +98,13 @@ def refuse_file_that_is_gone(pipeline: Pipeline) -> None:
     )
     pipeline.resume()
     assert pipeline.next_loads()[0]["status"] == "FAILED"
+
+
+def set_message_aside(pipeline: Pipeline) -> None:
+    outputs = pipeline.stack.outputs
+    pipeline.stack.sqs.send_message(QueueUrl=outputs["IngestQueueUrl"], MessageBody="no JSON")
+    wait_until(lambda: messages_in(pipeline.stack, "IngestDeadLetterQueueUrl") == 1)
+    assert list(received(pipeline.stack.sqs, outputs["IngestDeadLetterQueueUrl"])) == ["no JSON"]
 
 
 def fail_twice_for_one_cause(pipeline: Pipeline) -> None:

@@ -130,6 +130,7 @@ def test_outputs_that_others_rely_on() -> None:
         "GlueDatabaseName",
         "WarehouseIsolation",
         # The runbook's commands name them.
+        "IngestQueueArn",
         "IngestDeadLetterQueueArn",
         *(name.removesuffix("Function") + "LogGroupName" for name in FUNCTIONS),
         *(name.removesuffix("StateMachine") + "LogGroupName" for name in MACHINES),

@@ -12,7 +12,10 @@ from botocore.exceptions import ClientError
 from start_loads import handler
 
 STATE_MACHINE_ARN = "arn:aws:states:us-east-1:123456789012:stateMachine:redshift-pipeline-load"
+DEAD_LETTER_QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters"
 EVENTS = Path(__file__).parents[3] / "events" / "start_loads"
+# SendMessage: what XML 1.0 does not know.
+UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 class FakeStates:
@@ -52,10 +55,36 @@ class FakeStates:
         return [json.loads(document) for document in self.inputs.values()]
 
 
+class FakeQueues:
+    """SendMessage to the dead letters, with the rules of SQS for texts."""
+
+    def __init__(self) -> None:
+        self.dead_letters: list[tuple[str, str]] = []
+
+    def send_message(
+        self, *, QueueUrl: str, MessageBody: str, MessageAttributes: dict[str, dict[str, str]]
+    ) -> dict[str, Any]:
+        assert QueueUrl == DEAD_LETTER_QUEUE_URL
+        reason = MessageAttributes["reason"]["StringValue"]
+        if not MessageBody:
+            raise _client_error("MissingParameter", "SendMessage")
+        if not reason or UNSENDABLE.search(MessageBody + reason):
+            raise _client_error("InvalidMessageContents", "SendMessage")
+        self.dead_letters.append((MessageBody, reason))
+        return {"MessageId": "1"}
+
+
 @pytest.fixture
-def states(monkeypatch: pytest.MonkeyPatch) -> FakeStates:
+def queues() -> FakeQueues:
+    return FakeQueues()
+
+
+@pytest.fixture
+def states(monkeypatch: pytest.MonkeyPatch, queues: FakeQueues) -> FakeStates:
     fake = FakeStates()
-    monkeypatch.setattr(handler, "states_client", lambda: fake)
+    clients = {"stepfunctions": fake, "sqs": queues}
+    monkeypatch.setattr(handler, "client", lambda service: clients[service])
+    monkeypatch.setenv("DEAD_LETTER_QUEUE_URL", DEAD_LETTER_QUEUE_URL)
     monkeypatch.setattr(handler.metrics, "namespace", "the-stack")
     monkeypatch.setattr(handler.metrics, "service", "start_loads")
     monkeypatch.setenv("STATE_MACHINE_ARN", STATE_MACHINE_ARN)

@@ -202,7 +202,6 @@ def test_load_that_cannot_be_started_fails_its_own_messages_only(
     "body",
     [
         pytest.param("not JSON", id="text"),
-        pytest.param("", id="empty"),
         pytest.param("null", id="null"),
         pytest.param("[" * 100_000, id="brackets"),
         pytest.param("9" * 5_000, id="endless number"),
@@ -210,9 +209,10 @@ def test_load_that_cannot_be_started_fails_its_own_messages_only(
         pytest.param('{"detail-type": "Object Created", "detail": {}}', id="EventBridge"),
     ],
 )
-def test_unreadable_message_fails_alone_and_says_why(
+def test_unreadable_message_is_a_dead_letter_at_once_and_says_why(
     invoke: Invoke,
     states: Any,
+    queues: Any,
     messages: Messages,
     event: Event,
     log_lines: Logs,
@@ -220,19 +220,39 @@ def test_unreadable_message_fails_alone_and_says_why(
 ) -> None:
     answer = invoke(messages(body, event("s3_notification")))
 
-    assert failures(answer) == ["m0"]
+    assert failures(answer) == []
     assert len(states.loads()) == 1
     line = next(line for line in log_lines() if line["message"] == "message not readable")
     assert line["message_id"] == "m0"
+    assert queues.dead_letters == [(body, json.dumps(line["reason"]))]
     assert line["reason"]
 
 
-def test_message_with_one_bad_record_loads_nothing_of_it(
-    invoke: Invoke, states: Any, messages: Messages, record: Record
+def test_reason_of_a_dead_letter_can_be_sent_whatever_the_message_holds(
+    invoke: Invoke, states: Any, queues: Any, messages: Messages
 ) -> None:
-    answer = invoke(messages({"Records": [record(), record(eventTime="never")]}))
+    body = {"loads": [{"dataset": "\ud83d\x00\uffff" * 400, "files": []}]}
+    hostile = {"Records": [{"eventSource": "aws:s3", "eventName": "\x07\uffff" * 2_000, "s3": {}}]}
+
+    assert failures(invoke(messages(body, hostile))) == []
+    assert len(queues.dead_letters) == 2
+
+
+def test_unreadable_message_that_cannot_be_set_aside_comes_again(
+    invoke: Invoke, states: Any, queues: Any, messages: Messages, event: Event
+) -> None:
+    answer = invoke(messages("", event("s3_notification")))
 
     assert failures(answer) == ["m0"]
+    assert len(states.loads()) == 1
+
+
+def test_message_with_one_bad_record_loads_nothing_of_it(
+    invoke: Invoke, states: Any, queues: Any, messages: Messages, record: Record
+) -> None:
+    invoke(messages({"Records": [record(), record(eventTime="never")]}))
+
+    assert len(queues.dead_letters) == 1
     assert states.loads() == []
 
 
