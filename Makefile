@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SET_UP := $(VENV)/.set-up
 SECURITY := $(VENV)/security
-YEAR := build/flights-2013
+YEAR := build/year-2013
 
 # The functions run on Python 3.13 in AWS; the lock serves 3.11 to 3.13. Names that are on the path but
 # do not run, or cannot make virtual environments, are passed over.
@@ -157,8 +157,8 @@ changes: preflight-quick build ## Show what a deployment of ENV would change; AR
 execute: has-env $(SET_UP) ## Carry out the changes that `make changes` showed: CHANGE_SET=arn:...
 	@exec $(BIN)/python -m tools.changes execute --env '$(ENV)' --change-set '$(CHANGE_SET)'
 
-smoke: has-env $(SET_UP) ## Send a day of flights through ENV, and see it loaded
-	@exec $(BIN)/python -m tools.smoke --env '$(ENV)'
+smoke: has-env $(SET_UP) ## Send an example file through ENV, and see it loaded; DATASET=name picks one
+	@exec $(BIN)/python -m tools.smoke --env '$(ENV)' $(if $(DATASET),--dataset '$(DATASET)')
 
 verify: has-env $(SET_UP) ## Try each assumption of docs/assumptions.md on ENV; say first what it costs, and ask
 	@exec $(BIN)/python -m tools.verify --env '$(ENV)' $(ARGS)
@@ -169,10 +169,10 @@ destroy: has-env $(SET_UP) ## Delete the stack of ENV=dev or ENV=prod; say what 
 cost: $(SET_UP) ## Write docs/cost.md anew, from tools/prices.toml
 	@$(BIN)/python -m tools.cost >docs/cost.md
 
-year: $(SET_UP) ## Write the flights of the whole year into build/flights-2013
+year: $(SET_UP) ## Write the files of a whole year into build/year-2013
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --require-hashes \
 		--requirement requirements-year.txt
-	@$(BIN)/python examples/flights/split_year.py $(YEAR)
+	@$(BIN)/python -m $(subst /,.,$(basename $(wildcard examples/*/split_year.py))) $(YEAR)
 
 lock: $(SET_UP) ## Write the requirements files anew, with the newest versions that fit
 	@$(COMPILE) requirements.in --output-file requirements.txt

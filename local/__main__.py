@@ -15,9 +15,9 @@ from local import dashboard, demo, interrupts, sam_local
 from local.cloud import ACCESS_KEY, REGION, SECRET_KEY, CloudError, LaptopCloud
 from local.deploy import DeployError, build, deploy
 from local.stack import Stack
+from tools.datasets.choosing import PROJECT
 
 STACK_NAME = "redshift-pipeline"
-EXAMPLE_FILE = "examples/flights/flights_2013-01-01.csv"
 EXAMPLE_EVENT = "start_loads/s3_notification.json"
 EXIT_FAILURE = 1
 WAIT_SECONDS = 0.5
@@ -113,7 +113,9 @@ def _print_hints(stack: Stack, serves_containers: bool) -> None:
         "--query SecretString --output text"
     )
     pick_password = f"{binaries}/python -c 'import json; print(json.loads(input())[\"password\"])'"
-    query = "select * from mart.daily_route_performance order by flights desc limit 10"
+    dataset = demo.with_examples()[0]
+    file = demo.example_files(dataset.name)[0].relative_to(PROJECT)
+    query = f"select * from mart.{next(iter(dataset.dataset.tables))} limit 10"
     print(
         f"""
 AWS          {endpoint_url} ({REGION})
@@ -127,7 +129,7 @@ In another terminal, first:
 
 Then try: load a file, query the result, call the function with an event.
 
-  {binaries}/aws s3 cp {EXAMPLE_FILE} s3://{outputs["RawBucketName"]}/raw/flights/
+  {binaries}/aws s3 cp {file} s3://{outputs["RawBucketName"]}/raw/{dataset.name}/
 
   PGPASSWORD=$({read_secret} | {pick_password}) \\
     psql -h 127.0.0.1 -p {port} -U etl_admin -d {database} -c '{query}'

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.demo import EXAMPLES
+from local.demo import example_files
 from local.picture import Metric, Point, Span, draw
 from local.stack import Stack
+from tools.datasets.choosing import first
 
 MINUTES = 3
 PERIOD_SECONDS = 10
@@ -59,20 +60,21 @@ def picture(stack: Stack) -> str:
 
 
 def _keep_busy(stack: Stack, until: float) -> None:
-    """Days of flights, some together, one twice, one that is refused, and rows that are."""
-    days = [path.read_bytes() for path in sorted((EXAMPLES / "flights").glob("flights_*.csv"))]
+    """Files of CSV, some together, one twice, one that is refused, and rows that are."""
+    dataset = first("csv").name
+    files = [path.read_bytes() for path in example_files(dataset)]
     number = 0
     while time.time() < until:
-        lines = days[number % len(days)].splitlines(keepends=True)
+        lines = files[number % len(files)].splitlines(keepends=True)
         body = b"".join(lines[: 1 + len(lines) // (1 + number % 3)])
         if number % 11 == 5:
-            body = b"not,a,flight\n"
+            body = b"not,its,header\n"
         if number % 7 == 3:
             body += b",".join([b"x"] * (1 + lines[0].count(b","))) + b"\n"
         for copy in range(1 + number % 4):
             stack.s3.put_object(
                 Bucket=stack.outputs["RawBucketName"],
-                Key=f"raw/flights/{number}-{copy}.csv",
+                Key=f"raw/{dataset}/{number}-{copy}.csv",
                 Body=body,
             )
         number += 1

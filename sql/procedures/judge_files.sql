@@ -14,7 +14,7 @@
 -- Note:       superseded files are judged too: whether a file has to be refused does not hang on
 --             when it comes.
 -- Rerun:      gives the same.
--- Example:    see etl.load_flights, which calls it
+-- Example:    see a dataset's load procedure, which calls it
 create or replace procedure etl.judge_files(
     p_header varchar(65535),
     inout p_counted_rows bigint

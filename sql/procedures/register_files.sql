@@ -17,7 +17,7 @@
 --             sequencer (a file found by listing has none), then by file_id. Of all that are
 --             known the greatest counts, whichever came first.
 -- Rerun:      the files of a load that has succeeded come out as skipped.
--- Example:    call etl.register_files('flights', '[{"file_id": "0f…", "key": "raw/flights/a.csv",
+-- Example:    call etl.register_files('orders', '[{"file_id": "0f…", "key": "raw/orders/a.csv",
 --             "version_id": "v1", "sequencer": "0055AED6DCD90281E5", "size": 123,
 --             "uploaded_at": "2013-01-02T04:00:00.000Z", "is_gone": false}]', 'replace');
 create or replace procedure etl.register_files(

@@ -6,7 +6,7 @@
 -- Writes:     see etl.revert_files
 -- Errors:     a load that is not in the ledger
 -- Rerun:      reverts nothing more.
--- Example:    call etl.revert_load('flights-1a2b…', 0, 0);
+-- Example:    call etl.revert_load('orders-1a2b…', 0, 0);
 create or replace procedure etl.revert_load(
     p_load_id varchar(80),
     inout p_files_reverted bigint,

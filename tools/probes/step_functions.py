@@ -5,6 +5,7 @@ import re
 from contextlib import suppress
 from typing import Any
 
+from tools.datasets.choosing import first
 from tools.probes import asks_aws, asks_warehouse, redshift, spectrum
 from tools.verification.bench import Bench
 from tools.verification.finding import Finding, UnansweredError, finding
@@ -290,7 +291,7 @@ def _tasks(bench: Bench, version: str) -> list[Task]:
         Task(
             "table",
             sdk("glue:getTable"),
-            {"DatabaseName": bench.deployed.glue_database, "Name": "flights"},
+            {"DatabaseName": bench.deployed.glue_database, "Name": first().name},
         ),
         copy("missing_version", missing, version),
         copy("other_content", f"{archive}/{prefix}plain.txt", CopySourceIfMatch="0" * 32),

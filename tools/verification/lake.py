@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tools.datasets.choosing import NoneFitsError, first
 from tools.verification.deployed import Deployed
 from tools.verification.finding import UnansweredError
 from tools.verification.objects import will_put
@@ -17,8 +18,8 @@ SELECT = "select first, second, third from {table} where run_id = :run_id"
 
 @dataclass
 class Lake:
-    """A partitioned table named `name` with the settings of the dataset `flights`, whose files lie
-    under staging/<name>/, which triggers nothing. `schema` is the external schema of the warehouse
+    """A partitioned table named `name` with the settings of a dataset of CSV, whose files lie under
+    staging/<name>/, which triggers nothing. `schema` is the external schema of the warehouse
     that shows it."""
 
     deployed: Deployed
@@ -37,14 +38,17 @@ class Lake:
         return f"staging/{self.name}/"
 
     def make_table(self) -> None:
-        """Raises botocore's errors."""
+        """Raises UnansweredError, and botocore's errors."""
         database = self.deployed.glue_database
         self.traces.will_make(
             f"Glue table {self.name}",
             lambda: self.glue.delete_table(DatabaseName=database, Name=self.name),
             f"aws glue delete-table --database-name {database} --name {self.name}",
         )
-        model = self.glue.get_table(DatabaseName=database, Name="flights")["Table"]
+        try:
+            model = self.glue.get_table(DatabaseName=database, Name=first("csv").name)["Table"]
+        except NoneFitsError as error:
+            raise UnansweredError(str(error)) from None
         storage = {
             **model["StorageDescriptor"],
             "Columns": [{"Name": name, "Type": "string"} for name in COLUMNS],
