@@ -20,7 +20,7 @@ PRODUCT = [
     path
     for top in ("template.yaml", "functions", "statemachine", "sql", "events")
     for path in ([ROOT / top] if (ROOT / top).is_file() else sorted((ROOT / top).rglob("*")))
-    if path.is_file() and "__pycache__" not in path.parts
+    if path.is_file() and path.suffix != ".parquet" and "__pycache__" not in path.parts
 ]
 SQL_OBJECTS = sorted(
     path

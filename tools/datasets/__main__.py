@@ -25,8 +25,16 @@ def wanted(project: Path) -> dict[Path, str]:
         project / MODULE: ignored_of(folders),
         template: with_datasets(template.read_text(encoding="utf-8"), folders),
     }
-    for folder in folders:
-        files |= {folder.path / name: text for name, text in Rendering(folder).files().items()}
+    renderings = [Rendering(folder) for folder in folders]
+    oversized = [
+        f"{rendering.folder.path / SPEC}: {fault}"
+        for rendering in renderings
+        if (fault := rendering.size_fault())
+    ]
+    if oversized:
+        raise SpecError("\n".join(oversized))
+    for each in renderings:
+        files |= {each.folder.path / name: text for name, text in each.files().items()}
     return files
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from tools.datasets import references
 from tools.datasets.formats import stored_fault, with_article
 from tools.datasets.spec import (
     MAX_DIGITS,
@@ -38,9 +39,7 @@ def problems(dataset: Dataset) -> Iterator[Problem]:
     """(where, what) of each problem, in the order of the file."""
     yield from _format_problems(dataset)
     yield from _column_problems(dataset)
-    for name in dataset.derived:
-        if any(column.name == name for column in dataset.columns):
-            yield ("derived", name), f"a column is called {name} already"
+    yield from _derived_problems(dataset)
     if dataset.dates is not None:
         yield from _dates_problems(dataset)
     if dataset.load == "generated" and not dataset.tables:
@@ -112,6 +111,16 @@ def _path_problems(column: Column) -> Iterator[str]:
         yield f"Redshift follows a path of JSON through {MAX_PATH_LEVELS} levels at most"
 
 
+def _derived_problems(dataset: Dataset) -> Iterator[Problem]:
+    names = [column.name for column in dataset.columns]
+    for name, derived in dataset.derived.items():
+        if name in names:
+            yield ("derived", name), f"a column is called {name} already"
+        # All of them are computed at once, so that none is of another.
+        for fault in references.faults(derived.sql, names):
+            yield ("derived", name, "sql"), fault
+
+
 def _dates_problems(dataset: Dataset) -> Iterator[Problem]:
     name = str(dataset.dates)
     if name not in dataset.values:
@@ -132,10 +141,14 @@ def _table_problems(dataset: Dataset, where: Location, table: Table) -> Iterator
         if isinstance(measure, Measure):
             here = (*where, "measures", name)
             yield from ((here, problem) for problem in _measure_problems(dataset, measure))
+    kept = [*(name for name, _ in table.grouped), *table.measures]
+    for name, sql in table.computed.items():
+        yield from (((*where, "computed", name), fault) for fault in references.faults(sql, kept))
 
 
 def _measure_problems(dataset: Dataset, measure: Measure) -> Iterator[str]:
     if measure.kind == "count_if":
+        yield from references.faults(measure.argument, dataset.values)
         return
     name = measure.argument
     if name not in dataset.values:

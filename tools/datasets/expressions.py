@@ -41,6 +41,8 @@ class Cell:
 
     dataset: Dataset
     column: Column
+    # In place of its name until it has a value, where SQL has to be short.
+    number: int | None = None
 
     @property
     def is_typed(self) -> bool:
@@ -49,18 +51,33 @@ class Cell:
 
     @property
     def text(self) -> str:
-        return f"{self.column.name}__text"
+        return f"t__{self.number}" if self.number else f"{self.column.name}__text"
+
+    @property
+    def source(self) -> str:
+        """What it is called where it is read."""
+        return f"c__{self.number}" if self.number else self.column.name
+
+    @property
+    def quoted(self) -> str:
+        """What the external table of a file with types calls it."""
+        return self.column.name if self.column.source is None else f'"{self.column.source}"'
+
+    @property
+    def at(self) -> str:
+        """SQL of it where it is read. A number alone cannot be meant otherwise."""
+        return self.source if self.number else f"source.{self.source}"
 
     @property
     def cleaned(self) -> str:
         """SQL of the text, over the source: without what stands around it, NULL for no value."""
         if self.is_typed:
-            return f"cast(source.{self.column.name} as varchar(65535))"
+            return f"cast({self.at} as varchar(65535))"
         if isinstance(self.dataset.format, JsonLines):
             path = ", ".join(map(literal, self.column.heading.split(".")))
             text = f"json_extract_path_text(source.row__line, {path}, true)"
         else:
-            text = f"source.{self.column.name}"
+            text = self.at
         return without_null_markers(f"btrim({text}, v_blanks)", self.column)
 
     @property
@@ -104,7 +121,7 @@ class Cell:
             yield 5, f"len({self.text}) > {limit}", f"longer than {limit} characters"
 
     def _converted(self) -> str:
-        return f"cast({self.column.name}__typed as {self.column.sql_type})"
+        return f"cast({self.source}__typed as {self.column.sql_type})"
 
     def _integer(self) -> str:
         return self._number("bigint", f"[0-9]{{1,{INTEGER_DIGITS}}}")

@@ -6,8 +6,15 @@ from functools import cache
 from sqlfluff.core.dialects import dialect_selector
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-# What an external table calls its own.
-_TAKEN = {"file_id", "run_id", "source_rows"}
+# What tables and the load procedure have themselves: columns, parameters and variables.
+_TAKEN = {
+    *("file_id", "run_id", "source_rows", "line", "kind", "reject_reason", "reject_value"),
+    *("p_run_id", "p_load_id", "p_files", "p_same_key", "p_status", "p_files_loaded"),
+    *("p_files_skipped", "p_source_rows", "p_rejected_rows", "p_aggregate_rows"),
+    *("p_empty_file_ids", "p_dates_covered", "p_reject_reasons", "p_rejected_files"),
+    *("v_blanks", "v_started_at", "v_new_files", "v_superseded_files", "v_replaced_files"),
+    *("v_counted_rows", "v_table_rows", "v_kept_rows", "v_first_date", "v_last_date"),
+}
 
 
 def check_name(name: str) -> str:
@@ -20,7 +27,10 @@ def check_name(name: str) -> str:
     if "__" in name:
         raise ValueError(f'"{name}" holds __, which is kept for names that are made here')
     if name in _TAKEN:
-        raise ValueError(f'"{name}" is the name of a column that every table has')
+        raise ValueError(
+            f'"{name}" is a name that tables and load procedures have themselves; call it {name}_'
+            f" and give source: {name}"
+        )
     if name in reserved_words():
         raise ValueError(
             f'"{name}" is a reserved word of Redshift; call it {name}_ and give source: {name}'

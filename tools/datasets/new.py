@@ -16,9 +16,6 @@ from tools.datasets.rendering import Rendering
 from tools.datasets.resources import MarkersMissingError
 from tools.datasets.sampling import Sample, SampleError, read_sample
 
-# As functions/apply_sql/core.py has it.
-MAX_STATEMENT_BYTES = 100_000
-
 
 def make(project: Path, name: str, sample: Sample, choices: Choices) -> Draft:
     """Write the dataset's folder, and what follows from it.
@@ -48,12 +45,8 @@ def make(project: Path, name: str, sample: Sample, choices: Choices) -> Draft:
 
 def _check_size(folder: Folder, sample: Sample) -> None:
     """Raises SampleError for SQL that the Data API does not take."""
-    size = max(len(sql.encode()) for sql in Rendering(folder).files().values())
-    if size > MAX_STATEMENT_BYTES:
-        raise SampleError(
-            f"{sample.path}: of {len(sample.columns)} columns, the load procedure would have"
-            f" {size:,} bytes, and the Data API takes {MAX_STATEMENT_BYTES:,}: about 80 columns fit"
-        )
+    if fault := Rendering(folder).size_fault():
+        raise SampleError(f"{sample.path}: {fault}")
 
 
 def answered(question: QuestionError, choices: Choices) -> Choices:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tools.datasets.checking import fits_bigint
 from tools.datasets.expressions import Cell, derived_faults, literal
 from tools.datasets.reading import Folder
-from tools.datasets.spec import Column, Csv, Dataset, JsonLines, Measure, Table, Value
+from tools.datasets.spec import Csv, Dataset, JsonLines, Measure, Table, Value
 
 SURPLUS = "row__surplus"
+BEHIND = f"source.{SURPLUS}"
 LINE = "row__line"
 # What a rejected row of a file with types is told as; a character has four bytes at most.
 MAX_LINE_CHARACTERS = 12_000
 # A file's part of a table has at most as many rows.
 MAX_ROWS_OF_A_FILE = 10**9
+
+# As functions/apply_sql/core.py has it.
+MAX_STATEMENT_BYTES = 100_000
 
 # The first line of each file that is written here.
 MARK = "-- Written by `make datasets` from dataset.yaml"
@@ -174,6 +178,8 @@ class Rendering:
     """A dataset's files."""
 
     folder: Folder
+    # Columns have numbers for names until they have values, and lines begin at the margin.
+    is_numbered: bool = False
 
     @property
     def dataset(self) -> Dataset:
@@ -185,19 +191,44 @@ class Rendering:
 
     @cached_property
     def cells(self) -> list[Cell]:
-        return [Cell(self.dataset, column) for column in self.dataset.columns]
+        return [
+            Cell(self.dataset, column, number if self.is_numbered else None)
+            for number, column in enumerate(self.dataset.columns, 1)
+        ]
 
     def files(self) -> dict[str, str]:
         """The texts of the files beside the dataset.yaml, by name."""
         if self.dataset.load == "by_hand":
             return {}
         name = self.folder.name
-        files = {f"{name}_lock.sql": self._text("lock"), f"load_{name}.sql": self._text("load")}
+        files = {f"{name}_lock.sql": self._text("lock"), f"load_{name}.sql": self._load()}
         for table in self.tables:
             files[f"create_{table.name}_by_file.sql"] = self._text("create_table", table=table)
             files[f"extend_{table.name}_by_file.sql"] = self._text("extend_table", table=table)
             files[f"{table.name}.sql"] = self._text("view", table=table)
         return files
+
+    def size_fault(self) -> str:
+        """What to do about SQL that the Data API does not take; empty where it takes all."""
+        for name, text in self.files().items():
+            size = len(text.encode())
+            if size > MAX_STATEMENT_BYTES:
+                return (
+                    f"{name} would have {size:,} bytes for {len(self.cells)} columns, and the Data"
+                    f" API takes {MAX_STATEMENT_BYTES:,} in a statement: shorten names (the file's"
+                    " is the source), take out bounds, keep fewer columns under rows, or write the"
+                    " load by hand (docs/datasets.md)"
+                )
+        return ""
+
+    def _load(self) -> str:
+        """The load procedure, as short as it has to be."""
+        text = self._text("load")
+        if self.is_numbered:
+            return re.sub(r"\n +", "\n", text)
+        if len(text.encode()) <= MAX_STATEMENT_BYTES:
+            return text
+        return replace(self, is_numbered=True)._load()
 
     def _text(self, template: str, **more: Any) -> str:
         return TEMPLATES.get_template(f"{template}.sql.j2").render(
@@ -212,6 +243,7 @@ class Rendering:
             surplus=SURPLUS if isinstance(self.dataset.format, Csv) else "",
             dates=self.dataset.dates_column,
             header=literal(self._header()),
+            has_header=bool(self._header()),
             **self._row(),
             **more,
         )
@@ -259,60 +291,54 @@ class Rendering:
         """Of a file with types: its rows are all rows of data."""
         width = min(256, MAX_LINE_CHARACTERS // len(self.cells))
         texts = " || ', ' || ".join(
-            f"nvl(left(cast(source.{cell.column.name} as varchar(65535)), {width}), '')"
-            for cell in self.cells
+            f"nvl(left(cast({cell.at} as varchar(65535)), {width}), '')" for cell in self.cells
         )
         return {
-            "source_columns": [
-                column.name if column.source is None else f'"{column.source}" as {column.name}'
-                for column in self.dataset.columns
-            ],
+            "source_columns": [_as(cell.quoted, cell.source) for cell in self.cells],
             "line": texts,
             "kind": "'row'",
             "shape_fault": "cast(null as varchar(64))",
         }
 
     def _csv_row(self, form: Csv) -> dict[str, Any]:
-        names = [column.name for column in self.dataset.columns]
         delimiter = literal(form.delimiter)
-        joined = f" || {delimiter} || ".join(f"nvl(source.{name}, '')" for name in names)
+        joined = f" || {delimiter} || ".join(f"nvl({cell.at}, '')" for cell in self.cells)
         # From left to right: most rows are told by their first field.
-        blank = " and ".join(f"{_trimmed(name)} = ''" for name in [*names, SURPLUS])
-        widths = [len(names), *(len(earlier) for earlier in form.accepts)]
+        blank = " and ".join(
+            f"{_trimmed(name)} = ''" for name in [*(cell.at for cell in self.cells), BEHIND]
+        )
+        widths = [len(self.cells), *(len(earlier) for earlier in form.accepts)]
         headers = "".join(self._header_kinds(form, width) for width in widths if form.has_header)
         return {
-            "source_columns": [*names, SURPLUS],
-            "line": f"{joined} || nvl({delimiter} || source.{SURPLUS}, '')",
+            "source_columns": [
+                *(_as(cell.column.name, cell.source) for cell in self.cells),
+                SURPLUS,
+            ],
+            "line": f"{joined} || nvl({delimiter} || {BEHIND}, '')",
             "kind": f"case when {blank} then 'blank'{headers} else 'row' end",
             "shape_fault": self._shape_fault(form, widths),
         }
 
     def _header_kinds(self, form: Csv, width: int) -> str:
         """The branches of a case that tell a header of so many columns."""
-        columns = self.dataset.columns
-        is_header = _is_header(form, columns[:width])
-        if width < len(columns):
-            return f" when {is_header} and source.{columns[width].name} is null then 'header'"
+        is_header = _is_header(form, self.cells[:width])
+        if width < len(self.cells):
+            return f" when {is_header} and {self.cells[width].at} is null then 'header'"
         return (
             f" when {is_header} then"
-            f" case when {_trimmed(SURPLUS)} = '' and source.{SURPLUS} is not null"
+            f" case when {_trimmed(BEHIND)} = '' and {BEHIND} is not null"
             " then 'padded' else 'header' end"
         )
 
     def _shape_fault(self, form: Csv, widths: list[int]) -> str:
         """SQL of what is wrong with the number of a row's fields."""
-        columns = self.dataset.columns
-        surplus = _trimmed(SURPLUS)
-        undeclared = f" when {surplus} <> '' and {_is_header(form, columns)} then" + (
-            f" 'column \"' || left({surplus}, 100) || '\" of the header is not declared'"
-        )
-        full = self._width_fault(len(columns), undeclared if form.has_header else "")
+        full = self._width_fault(len(self.cells))
         if len(widths) == 1:
             return full
         branches = "".join(f" when {width} then {self._width_fault(width)}" for width in widths[1:])
         found = "".join(
-            f" when {_is_header(form, columns[:width])}"
-            f" and source.{columns[width].name} is null then {width}"
+            f" when {_is_header(form, self.cells[:width])}"
+            f" and {self.cells[width].at} is null then {width}"
             for width in widths[1:]
         )
         # Its header says how many fields the rows of a file have.
@@ -321,18 +347,14 @@ class Rendering:
             f" else {full} end"
         )
 
-    def _width_fault(self, width: int, undeclared: str = "") -> str:
-        names = [column.name for column in self.dataset.columns]
-        *inner, last = names[:width]
-        behind = [*names, SURPLUS][width]
-        too_long = "".join(
-            f" when source.{name} is null then '{name}: longer than 65,535 bytes'" for name in inner
-        )
-        is_surplus = (
-            f"{_trimmed(behind)} <> ''" if behind == SURPLUS else f"source.{behind} is not null"
-        )
+    def _width_fault(self, width: int) -> str:
+        *inner, last = self.cells[:width]
+        behind = [*(cell.at for cell in self.cells), BEHIND][width]
+        named = "".join(f" when {cell.at} is null then '{cell.column.name}'" for cell in inner)
+        too_long = f" else case{named} end || ': longer than 65,535 bytes'" if named else ""
+        is_surplus = f"{_trimmed(behind)} <> ''" if behind == BEHIND else f"{behind} is not null"
         return (
-            f"case when source.{last} is null then 'too few fields, not {width}'{undeclared}"
+            f"case when {last.at} is null then 'too few fields, not {width}'"
             f" when {is_surplus} then 'too many fields, not {width}'{too_long} end"
         )
 
@@ -351,17 +373,21 @@ def _json_row() -> dict[str, Any]:
     }
 
 
-def _trimmed(name: str) -> str:
-    return f"btrim(nvl(source.{name}, ''), v_blanks)"
+def _trimmed(at: str) -> str:
+    return f"btrim(nvl({at}, ''), v_blanks)"
 
 
-def _is_header(form: Csv, columns: Sequence[Column]) -> str:
+def _is_header(form: Csv, cells: Sequence[Cell]) -> str:
     """SQL of whether a row names these columns."""
     return " and ".join(
-        f"btrim(source.{column.name}, v_blanks)"
-        + _is_one_of([column.heading.strip(), *form.aliases.get(column.name, [])])
-        for column in columns
+        f"btrim({cell.at}, v_blanks)"
+        + _is_one_of([cell.column.heading.strip(), *form.aliases.get(cell.column.name, [])])
+        for cell in cells
     )
+
+
+def _as(column: str, name: str) -> str:
+    return column if column == name else f"{column} as {name}"
 
 
 def _is_one_of(texts: list[str]) -> str:

@@ -127,7 +127,7 @@ begin
                 source.file_id,
                 nvl(source.year, '') || ',' || nvl(source.month, '') || ',' || nvl(source.day, '') || ',' || nvl(source.dep_time, '') || ',' || nvl(source.sched_dep_time, '') || ',' || nvl(source.dep_delay, '') || ',' || nvl(source.arr_time, '') || ',' || nvl(source.sched_arr_time, '') || ',' || nvl(source.arr_delay, '') || ',' || nvl(source.carrier, '') || ',' || nvl(source.flight, '') || ',' || nvl(source.tailnum, '') || ',' || nvl(source.origin, '') || ',' || nvl(source.dest, '') || ',' || nvl(source.air_time, '') || ',' || nvl(source.distance, '') || ',' || nvl(source.hour, '') || ',' || nvl(source.minute, '') || ',' || nvl(source.time_hour, '') || nvl(',' || source.row__surplus, '') as row__line,
                 case when btrim(nvl(source.year, ''), v_blanks) = '' and btrim(nvl(source.month, ''), v_blanks) = '' and btrim(nvl(source.day, ''), v_blanks) = '' and btrim(nvl(source.dep_time, ''), v_blanks) = '' and btrim(nvl(source.sched_dep_time, ''), v_blanks) = '' and btrim(nvl(source.dep_delay, ''), v_blanks) = '' and btrim(nvl(source.arr_time, ''), v_blanks) = '' and btrim(nvl(source.sched_arr_time, ''), v_blanks) = '' and btrim(nvl(source.arr_delay, ''), v_blanks) = '' and btrim(nvl(source.carrier, ''), v_blanks) = '' and btrim(nvl(source.flight, ''), v_blanks) = '' and btrim(nvl(source.tailnum, ''), v_blanks) = '' and btrim(nvl(source.origin, ''), v_blanks) = '' and btrim(nvl(source.dest, ''), v_blanks) = '' and btrim(nvl(source.air_time, ''), v_blanks) = '' and btrim(nvl(source.distance, ''), v_blanks) = '' and btrim(nvl(source.hour, ''), v_blanks) = '' and btrim(nvl(source.minute, ''), v_blanks) = '' and btrim(nvl(source.time_hour, ''), v_blanks) = '' and btrim(nvl(source.row__surplus, ''), v_blanks) = '' then 'blank' when btrim(source.year, v_blanks) = 'year' and btrim(source.month, v_blanks) = 'month' and btrim(source.day, v_blanks) = 'day' and btrim(source.dep_time, v_blanks) = 'dep_time' and btrim(source.sched_dep_time, v_blanks) = 'sched_dep_time' and btrim(source.dep_delay, v_blanks) = 'dep_delay' and btrim(source.arr_time, v_blanks) = 'arr_time' and btrim(source.sched_arr_time, v_blanks) = 'sched_arr_time' and btrim(source.arr_delay, v_blanks) = 'arr_delay' and btrim(source.carrier, v_blanks) = 'carrier' and btrim(source.flight, v_blanks) = 'flight' and btrim(source.tailnum, v_blanks) = 'tailnum' and btrim(source.origin, v_blanks) = 'origin' and btrim(source.dest, v_blanks) = 'dest' and btrim(source.air_time, v_blanks) = 'air_time' and btrim(source.distance, v_blanks) = 'distance' and btrim(source.hour, v_blanks) = 'hour' and btrim(source.minute, v_blanks) = 'minute' and btrim(source.time_hour, v_blanks) = 'time_hour' then case when btrim(nvl(source.row__surplus, ''), v_blanks) = '' and source.row__surplus is not null then 'padded' else 'header' end else 'row' end as row__kind,
-                case when source.time_hour is null then 'too few fields, not 19' when btrim(nvl(source.row__surplus, ''), v_blanks) <> '' and btrim(source.year, v_blanks) = 'year' and btrim(source.month, v_blanks) = 'month' and btrim(source.day, v_blanks) = 'day' and btrim(source.dep_time, v_blanks) = 'dep_time' and btrim(source.sched_dep_time, v_blanks) = 'sched_dep_time' and btrim(source.dep_delay, v_blanks) = 'dep_delay' and btrim(source.arr_time, v_blanks) = 'arr_time' and btrim(source.sched_arr_time, v_blanks) = 'sched_arr_time' and btrim(source.arr_delay, v_blanks) = 'arr_delay' and btrim(source.carrier, v_blanks) = 'carrier' and btrim(source.flight, v_blanks) = 'flight' and btrim(source.tailnum, v_blanks) = 'tailnum' and btrim(source.origin, v_blanks) = 'origin' and btrim(source.dest, v_blanks) = 'dest' and btrim(source.air_time, v_blanks) = 'air_time' and btrim(source.distance, v_blanks) = 'distance' and btrim(source.hour, v_blanks) = 'hour' and btrim(source.minute, v_blanks) = 'minute' and btrim(source.time_hour, v_blanks) = 'time_hour' then 'column "' || left(btrim(nvl(source.row__surplus, ''), v_blanks), 100) || '" of the header is not declared' when btrim(nvl(source.row__surplus, ''), v_blanks) <> '' then 'too many fields, not 19' when source.year is null then 'year: longer than 65,535 bytes' when source.month is null then 'month: longer than 65,535 bytes' when source.day is null then 'day: longer than 65,535 bytes' when source.dep_time is null then 'dep_time: longer than 65,535 bytes' when source.sched_dep_time is null then 'sched_dep_time: longer than 65,535 bytes' when source.dep_delay is null then 'dep_delay: longer than 65,535 bytes' when source.arr_time is null then 'arr_time: longer than 65,535 bytes' when source.sched_arr_time is null then 'sched_arr_time: longer than 65,535 bytes' when source.arr_delay is null then 'arr_delay: longer than 65,535 bytes' when source.carrier is null then 'carrier: longer than 65,535 bytes' when source.flight is null then 'flight: longer than 65,535 bytes' when source.tailnum is null then 'tailnum: longer than 65,535 bytes' when source.origin is null then 'origin: longer than 65,535 bytes' when source.dest is null then 'dest: longer than 65,535 bytes' when source.air_time is null then 'air_time: longer than 65,535 bytes' when source.distance is null then 'distance: longer than 65,535 bytes' when source.hour is null then 'hour: longer than 65,535 bytes' when source.minute is null then 'minute: longer than 65,535 bytes' end as row__fault,
+                case when source.time_hour is null then 'too few fields, not 19' when btrim(nvl(source.row__surplus, ''), v_blanks) <> '' then 'too many fields, not 19' else case when source.year is null then 'year' when source.month is null then 'month' when source.day is null then 'day' when source.dep_time is null then 'dep_time' when source.sched_dep_time is null then 'sched_dep_time' when source.dep_delay is null then 'dep_delay' when source.arr_time is null then 'arr_time' when source.sched_arr_time is null then 'sched_arr_time' when source.arr_delay is null then 'arr_delay' when source.carrier is null then 'carrier' when source.flight is null then 'flight' when source.tailnum is null then 'tailnum' when source.origin is null then 'origin' when source.dest is null then 'dest' when source.air_time is null then 'air_time' when source.distance is null then 'distance' when source.hour is null then 'hour' when source.minute is null then 'minute' end || ': longer than 65,535 bytes' end as row__fault,
                 source.row__surplus,
                 nullif(nullif(btrim(source.year, v_blanks), ''), '\\N') as year__text,
                 nullif(nullif(btrim(source.month, v_blanks), ''), '\\N') as month__text,
@@ -156,30 +156,7 @@ begin
 
         typed as (
             select
-                cells.file_id,
-                cells.row__line,
-                cells.row__kind,
-                cells.row__fault,
-                cells.row__surplus,
-                cells.year__text,
-                cells.month__text,
-                cells.day__text,
-                cells.dep_time__text,
-                cells.sched_dep_time__text,
-                cells.dep_delay__text,
-                cells.arr_time__text,
-                cells.sched_arr_time__text,
-                cells.arr_delay__text,
-                cells.carrier__text,
-                cells.flight__text,
-                cells.tailnum__text,
-                cells.origin__text,
-                cells.dest__text,
-                cells.air_time__text,
-                cells.distance__text,
-                cells.hour__text,
-                cells.minute__text,
-                cells.time_hour__text,
+                cells.*,
                 case when year__text ~ '^[+-]?[0-9]{1,18}$' then cast(year__text as bigint) end as year,
                 case when month__text ~ '^[+-]?[0-9]{1,18}$' then cast(month__text as bigint) end as month,
                 case when day__text ~ '^[+-]?[0-9]{1,18}$' then cast(day__text as bigint) end as day,
@@ -204,60 +181,18 @@ begin
 
         computed as (
             select
-                typed.file_id,
-                typed.row__line,
-                typed.row__kind,
-                typed.row__fault,
-                typed.row__surplus,
-                typed.year__text,
-                typed.year,
-                typed.month__text,
-                typed.month,
-                typed.day__text,
-                typed.day,
-                typed.dep_time__text,
-                typed.dep_time,
-                typed.sched_dep_time__text,
-                typed.sched_dep_time,
-                typed.dep_delay__text,
-                typed.dep_delay,
-                typed.arr_time__text,
-                typed.arr_time,
-                typed.sched_arr_time__text,
-                typed.sched_arr_time,
-                typed.arr_delay__text,
-                typed.arr_delay,
-                typed.carrier__text,
-                typed.carrier,
-                typed.flight__text,
-                typed.flight,
-                typed.tailnum__text,
-                typed.tailnum,
-                typed.origin__text,
-                typed.origin,
-                typed.dest__text,
-                typed.dest,
-                typed.air_time__text,
-                typed.air_time,
-                typed.distance__text,
-                typed.distance,
-                typed.hour__text,
-                typed.hour,
-                typed.minute__text,
-                typed.minute,
-                typed.time_hour__text,
-                typed.time_hour,
+                typed.*,
                 try_cast(year || '-' || month || '-' || day as date) as flight_date
             from typed
         ),
 
         judged as (
             select
-                computed.file_id,
-                computed.row__line,
-                computed.row__kind,
+                computed.*,
                 case
                     when computed.row__kind = 'blank' then null
+                    when computed.row__kind = 'header' and btrim(computed.row__surplus, v_blanks) <> ''
+                        then 'column "' || left(btrim(computed.row__surplus, v_blanks), 100) || '" of the header is not declared'
                     when computed.row__fault is not null then computed.row__fault
                     when computed.row__kind <> 'row' then null
                     when year__text is not null and year is null then 'year: not a whole number'
@@ -297,34 +232,7 @@ begin
                     when flight_date is null then 'flight_date: cannot be computed'
                     -- Last of all: a file whose header is padded likewise may have it.
                     when computed.row__surplus is not null then 'too many fields, the last of them empty'
-                end as reject_reason,
-                computed.year__text,
-                computed.month__text,
-                computed.day__text,
-                computed.dep_time__text,
-                computed.sched_dep_time__text,
-                computed.dep_delay__text,
-                computed.arr_time__text,
-                computed.sched_arr_time__text,
-                computed.arr_delay__text,
-                computed.carrier__text,
-                computed.flight__text,
-                computed.tailnum__text,
-                computed.origin__text,
-                computed.dest__text,
-                computed.air_time__text,
-                computed.distance__text,
-                computed.hour__text,
-                computed.minute__text,
-                computed.time_hour__text,
-                computed.dep_time,
-                computed.dep_delay,
-                computed.arr_delay,
-                computed.carrier,
-                computed.origin,
-                computed.dest,
-                computed.distance,
-                computed.flight_date
+                end as reject_reason
             from computed
         )
 

@@ -140,19 +140,7 @@ begin
 
         typed as (
             select
-                cells.file_id,
-                cells.row__line,
-                cells.row__kind,
-                cells.row__fault,
-                cells.tailnum__text,
-                cells.year__text,
-                cells.type__text,
-                cells.manufacturer__text,
-                cells.model__text,
-                cells.engines__text,
-                cells.seats__text,
-                cells.speed__text,
-                cells.engine__text,
+                cells.*,
                 case when len(tailnum__text) <= 16 then tailnum__text end as tailnum,
                 cast(year__typed as bigint) as year,
                 case when len(type__text) <= 64 then type__text end as type,
@@ -167,9 +155,7 @@ begin
 
         judged as (
             select
-                typed.file_id,
-                typed.row__line,
-                typed.row__kind,
+                typed.*,
                 case
                     when typed.row__kind = 'blank' then null
                     when typed.row__fault is not null then typed.row__fault
@@ -188,25 +174,7 @@ begin
                     when len(manufacturer__text) > 64 then 'manufacturer: longer than 64 characters'
                     when len(model__text) > 64 then 'model: longer than 64 characters'
                     when len(engine__text) > 64 then 'engine: longer than 64 characters'
-                end as reject_reason,
-                typed.tailnum__text,
-                typed.year__text,
-                typed.type__text,
-                typed.manufacturer__text,
-                typed.model__text,
-                typed.engines__text,
-                typed.seats__text,
-                typed.speed__text,
-                typed.engine__text,
-                typed.tailnum,
-                typed.year,
-                typed.type,
-                typed.manufacturer,
-                typed.model,
-                typed.engines,
-                typed.seats,
-                typed.speed,
-                typed.engine
+                end as reject_reason
             from typed
         )
 

@@ -144,25 +144,7 @@ begin
 
         typed as (
             select
-                cells.file_id,
-                cells.row__line,
-                cells.row__kind,
-                cells.row__fault,
-                cells.origin__text,
-                cells.year__text,
-                cells.month__text,
-                cells.day__text,
-                cells.hour__text,
-                cells.temperature__text,
-                cells.dew_point__text,
-                cells.humidity__text,
-                cells.wind_direction__text,
-                cells.wind_speed__text,
-                cells.wind_gust__text,
-                cells.precipitation__text,
-                cells.pressure__text,
-                cells.visibility__text,
-                cells.time_hour__text,
+                cells.*,
                 case when len(origin__text) <= 64 then origin__text end as origin,
                 case when year__text ~ '^[+-]?[0-9]{1,18}$' then cast(year__text as bigint) end as year,
                 case when month__text ~ '^[+-]?[0-9]{1,18}$' then cast(month__text as bigint) end as month,
@@ -183,49 +165,14 @@ begin
 
         computed as (
             select
-                typed.file_id,
-                typed.row__line,
-                typed.row__kind,
-                typed.row__fault,
-                typed.origin__text,
-                typed.origin,
-                typed.year__text,
-                typed.year,
-                typed.month__text,
-                typed.month,
-                typed.day__text,
-                typed.day,
-                typed.hour__text,
-                typed.hour,
-                typed.temperature__text,
-                typed.temperature,
-                typed.dew_point__text,
-                typed.dew_point,
-                typed.humidity__text,
-                typed.humidity,
-                typed.wind_direction__text,
-                typed.wind_direction,
-                typed.wind_speed__text,
-                typed.wind_speed,
-                typed.wind_gust__text,
-                typed.wind_gust,
-                typed.precipitation__text,
-                typed.precipitation,
-                typed.pressure__text,
-                typed.pressure,
-                typed.visibility__text,
-                typed.visibility,
-                typed.time_hour__text,
-                typed.time_hour,
+                typed.*,
                 try_cast(year || '-' || month || '-' || day as date) as weather_date
             from typed
         ),
 
         judged as (
             select
-                computed.file_id,
-                computed.row__line,
-                computed.row__kind,
+                computed.*,
                 case
                     when computed.row__kind = 'blank' then null
                     when computed.row__fault is not null then computed.row__fault
@@ -265,34 +212,7 @@ begin
                     when visibility not between 0 and 100 then 'visibility: outside 0 to 100'
                     when len(origin__text) > 64 then 'origin: longer than 64 characters'
                     when weather_date is null then 'weather_date: cannot be computed'
-                end as reject_reason,
-                computed.origin__text,
-                computed.year__text,
-                computed.month__text,
-                computed.day__text,
-                computed.hour__text,
-                computed.temperature__text,
-                computed.dew_point__text,
-                computed.humidity__text,
-                computed.wind_direction__text,
-                computed.wind_speed__text,
-                computed.wind_gust__text,
-                computed.precipitation__text,
-                computed.pressure__text,
-                computed.visibility__text,
-                computed.time_hour__text,
-                computed.origin,
-                computed.temperature,
-                computed.dew_point,
-                computed.humidity,
-                computed.wind_direction,
-                computed.wind_speed,
-                computed.wind_gust,
-                computed.precipitation,
-                computed.pressure,
-                computed.visibility,
-                computed.time_hour,
-                computed.weather_date
+                end as reject_reason
             from computed
         )
 

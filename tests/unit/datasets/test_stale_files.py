@@ -43,7 +43,7 @@ def texts(project: Path) -> dict[Path, str]:
     return {
         path.relative_to(project): path.read_text(encoding="utf-8")
         for path in project.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.suffix != ".parquet"
     }
 
 

@@ -163,7 +163,43 @@ WRONG = {
     ),
     "a name that tables take": (
         column("name: file_id, type: text"),
-        '5: columns.0.name: "file_id" is the name of a column that every table has',
+        '5: columns.0.name: "file_id" is a name that tables and load procedures have themselves;'
+        " call it file_id_ and give source: file_id",
+    ),
+    "a misspelt column in SQL": (
+        f"{HEAD}{COLUMNS}derived:\n  month: {{type: date, sql: trunc(dya)}}\n{ROWS}",
+        "11: derived.month.sql: no column is called dya; did you mean day? there are id, day,"
+        " amount, note, paid",
+    ),
+    "a column of SQL that is derived too": (
+        f"{HEAD}{COLUMNS}derived:\n  a: {{type: text, sql: note}}\n  b: {{type: text, sql: a}}\n"
+        + ROWS,
+        "12: derived.b.sql: no column is called a; there are id, day, amount, note, paid",
+    ),
+    "a misspelt column in a condition": (
+        measure("{count_if: amuont > 5}"),
+        "14: tables.days.measures.m: no column is called amuont; did you mean amount? there are id,"
+        " day, amount, note, paid",
+    ),
+    "a ratio of what is not kept": (
+        f"{HEAD}{COLUMNS}tables:\n  days:\n    grain: [day]\n    measures: {{n: count}}\n"
+        "    computed: {mean: amount / n}\n",
+        "14: tables.days.computed.mean: no column is called amount; there are day, n",
+    ),
+    "no SQL": (
+        measure("{count_if: amount >}"),
+        "14: tables.days.measures.m: is no expression of Redshift's SQL: 'amount >': "
+        "nothing fits from '>' on",
+    ),
+    "an open bracket in SQL": (
+        measure("{count_if: (amount}"),
+        "14: tables.days.measures.m: is no expression of Redshift's SQL: '(amount': "
+        "a bracket or quote is not closed",
+    ),
+    "two statements as SQL": (
+        measure('{count_if: "amount); drop table x; select (amount"}'),
+        "14: tables.days.measures.m: is no expression of Redshift's SQL: 'amount); drop table x;"
+        " select (amount': is more than an expression",
     ),
     "a misspelt key of a column": (
         column("name: id, type: integer, requird: true"),
