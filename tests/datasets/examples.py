@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import unified_diff
@@ -11,6 +12,8 @@ from tests.datasets.loads import Loads, Refused
 
 REJECTED = "rejected.csv"
 REFUSED = "refused.csv"
+# Where a load has its copy of a file: other at each load.
+STAGED = re.compile(r"(?:s3://[^/']+/)?staging/[^/']+/run_id=[^/']+/[0-9a-f]{32}")
 COLUMNS_OF_A_VIEW = """
 select column_name from svv_columns
 where table_schema = 'mart' and table_name = %s
@@ -53,7 +56,11 @@ def cases(*roots: Path) -> list[Case]:
 def outcome(loads: Loads, files: Mapping[str, bytes]) -> dict[str, str]:
     """What comes out when the files are loaded, as texts by the names of their files."""
     answers = loads.load_all(files)
-    refused = [(name, answer) for name, answer in answers.items() if isinstance(answer, Refused)]
+    refused = [
+        (name, STAGED.sub("staging/…", answer))
+        for name, answer in answers.items()
+        if isinstance(answer, Refused)
+    ]
     found = {
         REFUSED: _text(("file", "reason"), refused),
         REJECTED: _text(("file", "line", "reason", "value"), sorted(loads.rejected())),

@@ -17,7 +17,7 @@ from tools.datasets.ignoring import MODULE
 from tools.datasets.inferring import QuestionError
 from tools.datasets.reading import Folder, read_folder
 from tools.datasets.rendering import Rendering
-from tools.datasets.sampling import SampleError, read_sample
+from tools.datasets.sampling import SampleError, beginning, read_sample
 from tools.datasets.spec import Csv
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +98,12 @@ def test_names_that_sql_cannot_have_are_replaced(make: Make) -> None:
     assert [column.name for column in folder.dataset.columns] == [
         "order_", "order_2", "file_id_", "c_2nd"
     ]  # fmt: skip
+
+
+def test_columns_that_share_a_name_are_to_be_looked_at(make: Make) -> None:
+    text = (make("amount,Amount,amount\n1,2,3\n").path / "dataset.yaml").read_text()
+    assert text.count("an earlier column is called amount already") == 2
+    assert "# Look: amount_3: an earlier" in text
 
 
 def test_names_made_of_names_hold_no_two_underscores(make: Make) -> None:
@@ -268,12 +274,50 @@ def test_a_dataset_is_written_with_what_follows(
     sample.write_text("day_of,amount\n2026-11-24,1.5\n")
     assert run(monkeypatch, project, "orders", str(sample)) == 0
     assert (project / "sql/datasets/orders/load_orders.sql").exists()
-    assert "raw/orders/orders.csv" in capsys.readouterr().out
+    example = project / "sql/datasets/orders/examples/beginning_of_a_sample/in/orders.csv"
+    assert example.read_bytes() == sample.read_bytes()
+    told = capsys.readouterr().out
+    assert "raw/orders/orders.csv" in told
+    assert 'make test ARGS="tests/datasets -k orders --write-examples"' in told
     before = (project / "sql/datasets/orders/dataset.yaml").read_bytes()
     sample.write_text("other\n1\n")
     assert run(monkeypatch, project, "orders", str(sample)) == 1
     assert "is not written over" in capsys.readouterr().err
     assert (project / "sql/datasets/orders/dataset.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("Orders", "orders"), ("my-orders", "my_orders"), ("select", "select_")]
+)
+def test_name_that_sql_cannot_have_is_refused_with_one_that_it_can(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    meant: str,
+) -> None:
+    assert run(monkeypatch, project, name, "orders.csv") == 1
+    told = capsys.readouterr().err
+    assert told.startswith("NAME is the dataset's")
+    assert told.endswith(f"NAME={meant}\n")
+    assert "source" not in told
+
+
+def test_example_is_the_beginning_of_the_sample(tmp_path: Path) -> None:
+    rows = [f"{number},x\r\n" for number in range(50)]
+    path = tmp_path / "orders.csv.gz"
+    path.write_bytes(gzip.compress(f"\ufeffid,word\r\n{''.join(rows)}".encode()))
+    assert beginning(read_sample(path), 20) == (
+        "orders.csv", f"id,word\r\n{''.join(rows[:20])}".encode()
+    )  # fmt: skip
+    path = tmp_path / "orders.jsonl"
+    path.write_text('{"id": 1}\n{"id": 2}')
+    assert beginning(read_sample(path), 1) == ("orders.jsonl", b'{"id": 1}\n')
+    path = tmp_path / "orders.parquet"
+    duckdb.sql("select range as id from range(50)").write_parquet(str(path))
+    name, content = beginning(read_sample(path), 20)
+    (tmp_path / name).write_bytes(content)
+    assert read_sample(tmp_path / name).rows == 20
 
 
 def test_without_a_terminal_an_error_says_what_answers(

@@ -57,6 +57,8 @@ def draft(name: str, sample: Sample, choices: Choices, taken: Collection[str] = 
         Drafted(its_name, column, inferred(sample, column, marks, choices.dates))
         for its_name, column in zip(names, sample.columns, strict=True)
     ]
+    for each in columns:
+        each.found.notes += _name_notes(each)
     tables = list(_tables(name, columns, set(taken)))
     derived = _day_of(columns)
     lines = [
@@ -93,6 +95,15 @@ def _names(headings: Iterable[str]) -> list[str]:
         name = suggested(heading) if heading else unnamed
         names.append(_free(name, names))
     return names
+
+
+def _name_notes(each: Drafted) -> Iterator[str]:
+    """What a heading that was there before is told as."""
+    if each.column.heading and each.name != suggested(each.column.heading):
+        yield (
+            f"an earlier column is called {suggested(each.column.heading)} already; give this one"
+            " a name that tells them apart"
+        )
 
 
 def _joined(first: str, second: str) -> str:

@@ -19,23 +19,29 @@ _TAKEN = {
 
 def check_name(name: str) -> str:
     """The name again. Raises ValueError for one that SQL would have in quotes, or that is taken."""
+    if fault := _fault(name):
+        raise ValueError(f'"{name}" {fault}; call it {suggested(name)}')
+    return name
+
+
+def check_column_name(name: str) -> str:
+    """As `check_name`, for what a file may call otherwise."""
+    try:
+        return check_name(name)
+    except ValueError as error:
+        raise ValueError(f"{error}, and give source: {name}") from None
+
+
+def _fault(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError(
-            f'"{name}" must hold small letters, digits and _ only, begin with a letter, and have 63'
-            f" at most; call it {suggested(name)}, and give what the file calls it as source"
+        return (
+            "must hold small letters, digits and _ only, begin with a letter, and have 63 at most"
         )
     if "__" in name:
-        raise ValueError(f'"{name}" holds __, which is kept for names that are made here')
+        return "holds __, which is kept for names that are made here"
     if name in _TAKEN:
-        raise ValueError(
-            f'"{name}" is a name that tables and load procedures have themselves; call it {name}_'
-            f" and give source: {name}"
-        )
-    if name in reserved_words():
-        raise ValueError(
-            f'"{name}" is a reserved word of Redshift; call it {name}_ and give source: {name}'
-        )
-    return name
+        return "is a name that tables and load procedures have themselves"
+    return "is a reserved word of Redshift" if name in reserved_words() else ""
 
 
 def suggested(heading: str) -> str:

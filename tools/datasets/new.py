@@ -10,11 +10,15 @@ from pathlib import Path
 from tools.datasets.__main__ import PROJECT, wanted, write
 from tools.datasets.drafting import Choices, Draft, draft
 from tools.datasets.inferring import QuestionError
-from tools.datasets.names import check_name
+from tools.datasets.names import check_name, suggested
 from tools.datasets.reading import SPEC, Folder, SpecError, read_folder, read_folders
 from tools.datasets.rendering import Rendering
 from tools.datasets.resources import MarkersMissingError
-from tools.datasets.sampling import Sample, SampleError, read_sample
+from tools.datasets.sampling import Sample, SampleError, beginning, read_sample
+
+# The example case that is made of the sample, and how many of its rows that has.
+CASE = "examples/beginning_of_a_sample/in"
+EXAMPLE_ROWS = 20
 
 
 def make(project: Path, name: str, sample: Sample, choices: Choices) -> Draft:
@@ -34,11 +38,15 @@ def make(project: Path, name: str, sample: Sample, choices: Choices) -> Draft:
     target.mkdir()
     try:
         (target / SPEC).write_text(made.text, encoding="utf-8")
+        example, content = beginning(sample, EXAMPLE_ROWS)
+        (target / CASE).mkdir(parents=True)
+        (target / CASE / example).write_bytes(content)
         files = wanted(project)
     except BaseException:
         shutil.rmtree(target)
         raise
-    print(f"sql/datasets/{name}/{SPEC}: written")
+    for path in (SPEC, f"{CASE}/{example}"):
+        print(f"sql/datasets/{name}/{path}: written")
     write(project, files)
     return made
 
@@ -67,7 +75,9 @@ def check_free(project: Path, name: str) -> None:
     try:
         check_name(name)
     except ValueError as error:
-        raise SampleError(f"NAME: {error}") from None
+        raise SampleError(
+            f"NAME is the dataset's, and part of names in SQL: {error}: NAME={suggested(name)}"
+        ) from None
     if (project / "sql/datasets" / name).exists():
         raise SampleError(
             f"sql/datasets/{name} is there already, and is not written over: take another NAME, or"
@@ -83,7 +93,10 @@ def said(name: str, sample: Path, made: Draft) -> str:
         f"\nLook at sql/datasets/{name}/{SPEC}: {looks}the bounds. After a change: make datasets\n"
         f"Then deploy (make up, or make deploy ENV=dev), and upload the file:\n"
         f"  aws s3 cp {sample} s3://<RawBucketName>/raw/{name}/{sample.name}\n"
-        f"Its rows come into {views}."
+        f"Its rows come into {views}.\n"
+        f"\nThe first {EXAMPLE_ROWS} rows are an example case; see that they hold nothing secret."
+        " What comes of them is\nwritten beside them, to be looked at and committed, by:"
+        f' make test ARGS="tests/datasets -k {name} --write-examples"'
     )
 
 

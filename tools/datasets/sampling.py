@@ -3,6 +3,7 @@
 import bz2
 import csv
 import gzip
+import io
 import json
 import tempfile
 from collections import Counter
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow
+from pyarrow import parquet
 
 # What is read of a sample: enough to know its columns by, and read within seconds.
 MAX_BYTES = 32 * 1024 * 1024
@@ -102,6 +105,20 @@ def read_sample(path: Path, delimiter: str | None = None, header: bool | None = 
     if not sample.rows:
         raise SampleError(f"{path}: holds no rows: give a file with some")
     return sample
+
+
+def beginning(sample: Sample, rows: int) -> tuple[str, bytes]:
+    """(name, content) of a file with the sample's first rows, not compressed."""
+    if sample.kind == "parquet":
+        batch = next(parquet.ParquetFile(sample.path).iter_batches(batch_size=rows))
+        table = pyarrow.Table.from_batches([batch])
+        out = io.BytesIO()
+        parquet.write_table(table, out)
+        return sample.path.name, out.getvalue()
+    lines = [f"{line}\n" for line in _text(sample.path)[0].rstrip("\n").split("\n")]
+    header = sample.kind == "csv" and sample.has_header
+    name = sample.path.name.removesuffix(".gz").removesuffix(".bz2")
+    return name, "".join(lines[: rows + header]).encode()
 
 
 def _text(path: Path) -> tuple[str, bool]:

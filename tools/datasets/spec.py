@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from tools.datasets import formats
-from tools.datasets.names import check_name
+from tools.datasets.names import check_column_name, check_name
 
 MAX_DIGITS = 38
 BYTES_OF_A_CHARACTER = 4
@@ -38,6 +38,7 @@ def _check_ignored(pattern: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(check_name)]
+ColumnName = Annotated[str, AfterValidator(check_column_name)]
 IgnoredName = Annotated[str, AfterValidator(_check_ignored)]
 Text = Annotated[str, BeforeValidator(_text)]
 # The author's own. It becomes part of SQL files that are reviewed like any others.
@@ -121,7 +122,7 @@ class Value(Model):
 class Column(Value):
     """A column of the files."""
 
-    name: Name
+    name: ColumnName
     """What the column is called in SQL."""
 
     source: str | None = None

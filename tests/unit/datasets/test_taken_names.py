@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.datasets.names import check_name, suggested
+from tools.datasets.names import check_column_name, check_name, suggested
 
 TEMPLATE = Path(__file__).parents[3] / "tools/datasets/templates/load.sql.j2"
 
@@ -20,8 +20,8 @@ def own_names() -> set[str]:
 
 @pytest.mark.parametrize("name", sorted(own_names()))
 def test_name_of_the_load_procedure_is_taken(name: str) -> None:
-    with pytest.raises(ValueError, match=f"call it {name}_ and give source: {name}"):
-        check_name(name)
+    with pytest.raises(ValueError, match=f"call it {name}_, and give source: {name}"):
+        check_column_name(name)
     assert check_name(suggested(name)) == f"{name}_"
 
 

@@ -149,22 +149,22 @@ WRONG = {
     "a name in capitals": (
         column("name: OrderId, type: integer"),
         '5: columns.0.name: "OrderId" must hold small letters, digits and _ only, begin '
-        "with a letter, and have 63 at most; call it orderid, and give what the file "
-        "calls it as source",
+        "with a letter, and have 63 at most; call it orderid, and give source: OrderId",
     ),
     "a name with double underscores": (
         column("name: row__line, type: text"),
-        '5: columns.0.name: "row__line" holds __, which is kept for names that are made here',
+        '5: columns.0.name: "row__line" holds __, which is kept for names that are made here;'
+        " call it row_line, and give source: row__line",
     ),
     "a reserved word": (
         column("name: order, type: integer"),
-        '5: columns.0.name: "order" is a reserved word of Redshift; call it order_ and '
-        "give source: order",
+        '5: columns.0.name: "order" is a reserved word of Redshift; call it order_,'
+        " and give source: order",
     ),
     "a name that tables take": (
         column("name: file_id, type: text"),
         '5: columns.0.name: "file_id" is a name that tables and load procedures have themselves;'
-        " call it file_id_ and give source: file_id",
+        " call it file_id_, and give source: file_id",
     ),
     "a misspelt column in SQL": (
         f"{HEAD}{COLUMNS}derived:\n  month: {{type: date, sql: trunc(dya)}}\n{ROWS}",
