@@ -23,6 +23,7 @@ PAGING = {"max-items", "page-size", "starting-token"}
 # What is not an operation of an API, with the options that it takes.
 CUSTOM = {
     ("s3", "cp"): {"recursive", "dryrun", "exclude", "include"},
+    ("s3", "mv"): {"recursive", "dryrun", "exclude", "include"},
     ("cloudformation", "deploy"): {
         "template-file",
         "stack-name",

@@ -98,7 +98,7 @@ def polls(seconds: float) -> int:
 
 def transitions(files: float, polls: int) -> float:
     """State transitions of one load."""
-    return 16 + 2 * files + 3 * polls
+    return 17 + 2 * files + 3 * polls
 
 
 def month(files: int, arrivals: Arrivals) -> dict[str, float]:

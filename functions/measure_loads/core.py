@@ -41,7 +41,8 @@ class Measurement:
 
 def load_id_of(execution: Mapping[str, Any]) -> str:
     """The load that an execution was an attempt at."""
-    return str(json.loads(execution.get("input") or "{}").get("load_id", ""))
+    load = json.loads(execution.get("input") or "{}")
+    return str(load.get("load_id", "")) if isinstance(load, Mapping) else ""
 
 
 def ended(described: Mapping[str, Any], detail: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from start_loads.ignored import matching_pattern
+from start_loads.shown import shown
 
 MAX_FILES_PER_LOAD = 100
 # Redshift's VARCHAR holds 65,535 bytes. Entries are counted at their longest spelling: nobody knows
@@ -314,7 +315,7 @@ def read_load(document: object) -> Load:
     files = [read_file(entry) for entry in entries]
     strangers = [file.key for file in files if file.dataset != dataset]
     if strangers:
-        raise MalformedEventError(f"{strangers[0]} is not of the dataset {dataset}")
+        raise MalformedEventError(f"{shown(strangers[0])} is not of the dataset {shown(dataset)}")
     planned = plan_loads(files)
     if len(planned) != 1 or len(planned[0].files) != len(files):
         raise MalformedEventError(f"{len(files)} files do not make one load of distinct files")
@@ -328,7 +329,7 @@ def read_file(entry: object) -> UploadedFile:
     size = _size(entry)
     # What was a load once stays one: what is ignored may have changed meanwhile.
     if reason := reason_to_refuse(key, size):
-        raise MalformedEventError(f"{key}: {reason}")
+        raise MalformedEventError(f"{shown(key)}: {reason}")
     return _uploaded_file(
         bucket=_text(entry, "bucket"),
         key=key,
@@ -356,9 +357,9 @@ def read_record(record: object) -> UploadedFile | SkippedRecord:
     entity = _member(s3, "object")
     key = _decode_key(_text(entity, "key"))
     if event_name.startswith(OTHER_EVENTS):
-        return SkippedRecord(bucket, key, f"{event_name} is no upload")
+        return SkippedRecord(bucket, key, f"{shown(event_name)} is no upload")
     if not event_name.startswith("ObjectCreated:"):
-        raise MalformedEventError(f"{event_name} is no event of S3's that is known")
+        raise MalformedEventError(f"{shown(event_name)} is no event of S3's that is known")
     return _upload(
         bucket=bucket,
         key=key,
@@ -385,7 +386,7 @@ def read_event(event: object) -> UploadedFile | SkippedRecord:
     _check_key(key)
     kind = _text(event, "detail-type")
     if kind != "Object Created":
-        return SkippedRecord(bucket, key, f"{kind} is no upload")
+        return SkippedRecord(bucket, key, f"{shown(kind)} is no upload")
     return _upload(
         bucket=bucket,
         key=key,

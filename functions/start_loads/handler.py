@@ -26,6 +26,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from start_loads import core
+from start_loads.shown import shown
 
 # What a dead letter says of its reason, in characters.
 MAX_REASON = 1_000
@@ -55,7 +56,7 @@ def start_from_queue(messages: list[dict[str, Any]]) -> dict[str, Any]:
             logger.exception(
                 "load not started",
                 correlation_id=load.load_id,
-                dataset=load.dataset,
+                dataset=shown(load.dataset),
                 reason=str(error),
             )
             failed |= intake.messages_of(load)
@@ -113,7 +114,12 @@ def set_aside(message: Mapping[str, Any], reason: str) -> bool:
 def log_skipped(intake: core.Intake) -> None:
     """Say of every record that starts no load why it does not, and count what has a metric."""
     for record in intake.skipped:
-        logger.info("record skipped", bucket=record.bucket, key=record.key, reason=record.reason)
+        logger.info(
+            "record skipped",
+            bucket=shown(record.bucket),
+            key=shown(record.key),
+            reason=record.reason,
+        )
     counts = Counter(record.metric for record in intake.skipped if record.metric)
     for name, count in counts.items():
         metrics.add_metric(name=name, unit="Count", value=count)
@@ -133,11 +139,15 @@ def start_load(load: core.Load) -> str | None:
             logger.info(
                 "load started",
                 correlation_id=load.load_id,
-                dataset=load.dataset,
+                dataset=shown(load.dataset),
                 run_id=run_id,
                 # By these a file is found: its line names the load, and that the statement.
                 files=[
-                    {"file_id": file.file_id, "key": file.key, "version_id": file.version_id}
+                    {
+                        "file_id": file.file_id,
+                        "key": shown(file.key),
+                        "version_id": file.version_id,
+                    }
                     for file in load.files
                 ],
             )
@@ -147,7 +157,7 @@ def start_load(load: core.Load) -> str | None:
             logger.info(
                 "duplicate skipped",
                 correlation_id=load.load_id,
-                dataset=load.dataset,
+                dataset=shown(load.dataset),
                 reason=reason,
             )
             return None

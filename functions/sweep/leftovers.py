@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from aws_lambda_powertools import Logger
+from start_loads.shown import shown
 
 from sweep import core
 from sweep.executions import Execution, Executions
@@ -97,7 +98,7 @@ class Leftovers:
         )
         errors = answer.get("Errors", [])
         for error in errors:
-            logger.error("object not dropped", key=error["Key"], reason=error["Code"])
+            logger.error("object not dropped", key=shown(error["Key"]), reason=error["Code"])
         self.objects_dropped += len(keys) - len(errors)
 
     def _is_leftover(self, run_id: str, made_at: datetime) -> bool:

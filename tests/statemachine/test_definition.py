@@ -212,8 +212,9 @@ def test_no_fail_state_raises_a_name_that_the_language_reserves(name: str) -> No
     expression = STATES[name]["Error"].removeprefix("{%").removesuffix("%}")
     bound = {"states": {"input": {"error": "States.Timeout"}}, "outcome": "TransientError"}
 
-    error = jsonata.Jsonata.jsonata(expression).evaluate(None, bound)
-    assert not error.startswith("States.")
+    if STATES[name]["Error"].startswith("{%"):
+        expression = jsonata.Jsonata.jsonata(expression).evaluate(None, bound)
+    assert not expression.startswith("States.")
 
 
 def test_only_sdk_integrations_do_the_work() -> None:
@@ -235,9 +236,9 @@ def test_no_jsonata_is_left_unwrapped() -> None:
 
 FUNCTIONS = set(
     """
-    states append contains count distinct encodeUrlComponent exists floor formatNumber hash join
-    length lowercase map merge millis min not now number parse power random reduce replace round
-    sort split string substring substringAfter substringBefore toMillis type
+    states append contains count distinct encodeUrlComponent exists floor formatBase formatNumber
+    fromMillis hash join length lookup lowercase map match merge millis min not now number pad parse
+    power random reduce replace round sort split string substring substringAfter substringBefore toMillis type
     """.split()
 )
 

@@ -311,7 +311,7 @@ def test_version_of_a_suspended_bucket_is_no_version(record: Record) -> None:
         pytest.param(
             "raw/flights/day.csv",
             {"eventName": "ObjectRemoved:Delete"},
-            "ObjectRemoved:Delete",
+            "ObjectRemoved%3ADelete",
             id="removal",
         ),
     ],

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from start_loads import core
+from start_loads.shown import shown
 
 Invoke = Callable[[dict[str, Any]], dict[str, Any]]
 Event = Callable[[str], dict[str, Any]]
@@ -118,7 +119,8 @@ def test_skipped_record_is_one_log_line_whatever_its_key(
 
     assert answer == {"started": [], "duplicates": [], "skipped": 1}
     (line,) = log_lines()
-    assert line["key"] == key
+    assert line["key"] == shown(key)
+    assert line["key"].startswith("other/x%0A%7B%22level")
     assert line["bucket"] == "redshift-pipeline-raw-000000000000-us-east-1"
     assert line["reason"] == "the key is outside raw/<dataset>/"
 
