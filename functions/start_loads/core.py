@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote_plus
@@ -23,6 +23,8 @@ MAX_FILES_PER_LOAD = 100
 MAX_MANIFEST_BYTES = 60_000
 MAX_KEY_BYTES = 1_024
 MAX_ATTEMPTS = 99
+# How far ahead the clock may be that dates an event. The load machine has the same.
+CLOCK_TOLERANCE = timedelta(minutes=15)
 IGNORED_METRIC = "UploadsIgnored"
 ASTRAY_METRIC = "UploadsAstray"
 OUTSIDE = "the key is outside raw/<dataset>/"
@@ -210,8 +212,12 @@ class Intake:
 
     A message is a notification (see read_notification), whose files are batched with those of
     others, or `{"loads": [{"dataset": …, "files": […]}, …]}`, batches to be started as they are.
-    All are added before the first question.
+    All are added before the first question. Only what tells of the bucket `bucket`, and of no time
+    after `latest`, is taken in: a version from the future would win over each that corrects it.
     """
+
+    bucket: str
+    latest: datetime
 
     uploads: list[UploadedFile] = field(default_factory=list)
     skipped: list[SkippedRecord] = field(default_factory=list)
@@ -224,15 +230,25 @@ class Intake:
         Raises MalformedEventError if any of its records or loads cannot be read.
         """
         if isinstance(message, Mapping) and "loads" in message:
-            for load in read_loads(message):
+            loads = read_loads(message)
+            self._check([file for load in loads for file in load.files])
+            for load in loads:
                 self.given_loads[load.load_id] = load
                 self.message_ids.setdefault(load.load_id, set()).add(message_id)
             return
         uploads, skipped = read_notification(message)
+        self._check(uploads)
         self.uploads.extend(uploads)
         self.skipped.extend(skipped)
         for upload in uploads:
             self.message_ids.setdefault(upload.file_id, set()).add(message_id)
+
+    def _check(self, files: Iterable[UploadedFile]) -> None:
+        for file in files:
+            if file.bucket != self.bucket:
+                raise MalformedEventError(f"{shown(file.bucket)} is not the pipeline's bucket")
+            if _moment(file.uploaded_at) > self.latest:
+                raise MalformedEventError(f"{file.uploaded_at} lies in the future")
 
     def loads(self) -> list[Load]:
         """The loads that were given, and those that cover every notified file once."""
@@ -441,13 +457,40 @@ def plan_loads(uploads: Iterable[UploadedFile]) -> list[Load]:
     ]
 
 
-def is_duplicate(status: str, output: str) -> bool:
-    """Whether an execution in this status makes another one for the same batch needless.
+def is_duplicate(load: Load, execution: Mapping[str, Any]) -> bool:
+    """Whether a described execution of one of the load's names makes another one needless.
 
-    `output` is the execution's, JSON, or "". One that has handed its files on loads none of them:
-    should they still be there, nothing else would.
+    One with another input is none of the load's, whoever gave it its name. One that has handed its
+    files on loads none of them: should they still be there, nothing else would.
     """
-    return status in DUPLICATE_STATUSES and not _is_handed_on(output)
+    return (
+        execution["status"] in DUPLICATE_STATUSES
+        and not _is_handed_on(execution.get("output") or "")
+        and _identity(_document(execution.get("input"))) == _identity(json.loads(load.to_input()))
+    )
+
+
+def _document(text: str | None) -> object:
+    try:
+        return json.loads(text or "null")
+    # A document of nothing but brackets is a RecursionError to the JSON parser.
+    except (ValueError, RecursionError):
+        return None
+
+
+def _identity(document: object) -> object:
+    """What of an execution's input says which files it loads from where; None where it is none.
+
+    The time and the sequencer are no part: the sweeper tells of the same version without them.
+    """
+    if not isinstance(document, Mapping):
+        return None
+    files = document.get("files")
+    if not isinstance(files, list) or not all(isinstance(file, Mapping) for file in files):
+        return None
+    names = ("bucket", "key", "version_id", "etag", "size", "file_id", "staged_name")
+    of_files = [[file.get(name) for name in names] for file in files]
+    return [document.get("dataset"), document.get("load_id"), of_files]
 
 
 def _is_handed_on(output: str) -> bool:

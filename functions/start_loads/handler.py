@@ -8,7 +8,7 @@ Output:    for SQS, {"batchItemFailures": [{"itemIdentifier": message id}, …]}
 Errors:    SQS: a message that cannot be read is sent to the dead-letter queue with its reason; one
            whose load cannot be started is a batch item failure. The others go on. Else:
            core.MalformedEventError, core.AttemptsExhaustedError and botocore's errors are raised.
-Settings:  STATE_MACHINE_ARN, DEAD_LETTER_QUEUE_URL, POWERTOOLS_METRICS_NAMESPACE,
+Settings:  STATE_MACHINE_ARN, RAW_BUCKET_NAME, DEAD_LETTER_QUEUE_URL, POWERTOOLS_METRICS_NAMESPACE,
            POWERTOOLS_SERVICE_NAME.
 """
 
@@ -16,6 +16,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -46,7 +47,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def start_from_queue(messages: list[dict[str, Any]]) -> dict[str, Any]:
     """Start the loads of a batch of SQS messages; answers which messages are to come again."""
-    intake = core.Intake()
+    intake = new_intake()
     failed = take_in(messages, intake)
     log_skipped(intake)
     for load in intake.loads():
@@ -66,7 +67,7 @@ def start_from_queue(messages: list[dict[str, Any]]) -> dict[str, Any]:
 
 def start_from_message(message: Mapping[str, Any]) -> dict[str, Any]:
     """Start the loads of one message; answers what was done."""
-    intake = core.Intake()
+    intake = new_intake()
     intake.add("", message)
     log_skipped(intake)
     runs = {load.load_id: start_load(load) for load in intake.loads()}
@@ -75,6 +76,11 @@ def start_from_message(message: Mapping[str, Any]) -> dict[str, Any]:
         "duplicates": [load_id for load_id, run_id in runs.items() if not run_id],
         "skipped": len(intake.skipped),
     }
+
+
+def new_intake() -> core.Intake:
+    """What takes in messages about the pipeline's own bucket, and of the past."""
+    return core.Intake(os.environ["RAW_BUCKET_NAME"], datetime.now(UTC) + core.CLOCK_TOLERANCE)
 
 
 def take_in(messages: list[dict[str, Any]], intake: core.Intake) -> set[str]:
@@ -98,12 +104,12 @@ def set_aside(message: Mapping[str, Any], reason: str) -> bool:
     message_id = message["messageId"]
     logger.error("message not readable", message_id=message_id, reason=reason)
     # As JSON: SQS takes no control character, and the reason may hold what somebody sent.
-    shown = json.dumps(reason)[:MAX_REASON]
+    told = json.dumps(reason)[:MAX_REASON]
     try:
         client("sqs").send_message(
             QueueUrl=os.environ["DEAD_LETTER_QUEUE_URL"],
             MessageBody=message["body"],
-            MessageAttributes={"reason": {"DataType": "String", "StringValue": shown}},
+            MessageAttributes={"reason": {"DataType": "String", "StringValue": told}},
         )
     except (ClientError, BotoCoreError):
         logger.exception("message not set aside", message_id=message_id)
@@ -152,8 +158,8 @@ def start_load(load: core.Load) -> str | None:
                 ],
             )
             return run_id
-        if core.is_duplicate(*taken_by):
-            reason = f"execution {run_id} is {taken_by[0]}"
+        if core.is_duplicate(load, taken_by):
+            reason = f"execution {run_id} is {taken_by['status']}"
             logger.info(
                 "duplicate skipped",
                 correlation_id=load.load_id,
@@ -164,8 +170,8 @@ def start_load(load: core.Load) -> str | None:
     raise core.AttemptsExhaustedError(f"{load.load_id} has failed {core.MAX_ATTEMPTS} times")
 
 
-def try_to_start(run_id: str, document: str) -> tuple[str, str] | None:
-    """Start an execution; answers None, or status and output of the one that has this name."""
+def try_to_start(run_id: str, document: str) -> Mapping[str, Any] | None:
+    """Start an execution; answers None, or the description of the one that has this name."""
     machine = os.environ["STATE_MACHINE_ARN"]
     states = client("stepfunctions")
     try:
@@ -174,8 +180,8 @@ def try_to_start(run_id: str, document: str) -> tuple[str, str] | None:
         if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
             raise
         execution = f"{machine.replace(':stateMachine:', ':execution:')}:{run_id}"
-        taken_by = states.describe_execution(executionArn=execution)
-        return taken_by["status"], taken_by.get("output") or ""
+        taken_by: Mapping[str, Any] = states.describe_execution(executionArn=execution)
+        return taken_by
     return None
 
 

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from start_loads.core import Intake, Load
+from start_loads.core import CLOCK_TOLERANCE, Intake, Load
 
 from local.stack import Stack
 from tests.faults.observed import Execution, Observer
@@ -59,7 +60,8 @@ class Operation:
 
         def take() -> bool:
             for body in received(self.stack.sqs, url):
-                intake = Intake()
+                bucket = self.stack.outputs["RawBucketName"]
+                intake = Intake(bucket, datetime.now(UTC) + CLOCK_TOLERANCE)
                 intake.add("", json.loads(body))
                 loads.extend(intake.loads())
             return len(loads) >= count

@@ -238,7 +238,8 @@ FUNCTIONS = set(
     """
     states append contains count distinct encodeUrlComponent exists floor formatBase formatNumber
     fromMillis hash join length lookup lowercase map match merge millis min not now number pad parse
-    power random reduce replace round sort split string substring substringAfter substringBefore toMillis type
+    power random reduce replace round sort split string substring substringAfter substringBefore
+    toMillis type
     """.split()
 )
 

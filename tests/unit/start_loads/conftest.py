@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from start_loads import handler
 
 STATE_MACHINE_ARN = "arn:aws:states:us-east-1:123456789012:stateMachine:redshift-pipeline-load"
+RAW_BUCKET_NAME = "redshift-pipeline-raw-000000000000-us-east-1"
 DEAD_LETTER_QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters"
 EVENTS = Path(__file__).parents[3] / "events" / "start_loads"
 # SendMessage: what XML 1.0 does not know.
@@ -25,6 +26,7 @@ class FakeStates:
         self.inputs: dict[str, str] = {}
         self.statuses: dict[str, str] = {}
         self.outputs: dict[str, str] = {}
+        self.asked: dict[str, str] = {}
         self.refused_names: tuple[str, ...] = ()
 
     def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, Any]:
@@ -33,6 +35,7 @@ class FakeStates:
         assert len(input.encode()) <= 262_144
         if self.refused_names and name.startswith(self.refused_names):
             raise _client_error("ThrottlingException", "StartExecution")
+        self.asked[name] = input
         is_same = self.statuses.get(name) == "RUNNING" and self.inputs[name] == input
         if name in self.statuses and not is_same:
             raise _client_error("ExecutionAlreadyExists", "StartExecution")
@@ -43,16 +46,18 @@ class FakeStates:
     def describe_execution(self, *, executionArn: str) -> dict[str, Any]:
         name = executionArn.removeprefix(_execution_prefix())
         output = {"output": self.outputs[name]} if name in self.outputs else {}
-        return {"status": self.statuses[name], **output}
+        # Where a test takes a name and says no input, it is the one that is asked for.
+        given = self.inputs[name] or self.asked[name]
+        return {"status": self.statuses[name], "input": given, **output}
 
-    def take_name(self, name: str, status: str, output: str = "") -> None:
-        self.inputs[name] = "{}"
+    def take_name(self, name: str, status: str, output: str = "", given: str = "") -> None:
+        self.inputs[name] = given
         self.statuses[name] = status
         if output:
             self.outputs[name] = output
 
     def loads(self) -> list[dict[str, Any]]:
-        return [json.loads(document) for document in self.inputs.values()]
+        return [json.loads(document) for document in self.inputs.values() if document]
 
 
 class FakeQueues:
@@ -88,6 +93,7 @@ def states(monkeypatch: pytest.MonkeyPatch, queues: FakeQueues) -> FakeStates:
     monkeypatch.setattr(handler.metrics, "namespace", "the-stack")
     monkeypatch.setattr(handler.metrics, "service", "start_loads")
     monkeypatch.setenv("STATE_MACHINE_ARN", STATE_MACHINE_ARN)
+    monkeypatch.setenv("RAW_BUCKET_NAME", RAW_BUCKET_NAME)
     return fake
 
 

@@ -2,6 +2,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,16 @@ Upload = Callable[..., core.UploadedFile]
 Record = Callable[..., dict[str, Any]]
 
 KEY_OF_1024_BYTES = "raw/flights/" + "ä" * 504 + ".csv"
+
+
+def new_intake() -> core.Intake:
+    return core.Intake("raw-bucket", datetime(2026, 1, 1, tzinfo=UTC) + core.CLOCK_TOLERANCE)
+
+
+def own(record: dict[str, Any]) -> dict[str, Any]:
+    """The record, of the bucket that uploads of these tests lie in."""
+    record["s3"]["bucket"]["name"] = "raw-bucket"
+    return record
 
 
 def manifest_bytes(load: core.Load) -> int:
@@ -577,14 +588,14 @@ def test_given_file_is_named_by_texts_alone(upload: Upload, name: str, value: ob
 
 def test_message_of_loads_and_records_is_refused(upload: Upload, record: Record) -> None:
     with pytest.raises(core.MalformedEventError, match="both"):
-        core.Intake().add("m", {"loads": [given(upload())], "Records": [record()]})
+        new_intake().add("m", {"loads": [given(upload())], "Records": [record()]})
 
 
 def test_messages_of_a_load_are_those_that_asked_for_it(upload: Upload, record: Record) -> None:
-    notified = record("raw/flights/b.csv")
+    notified = own(record("raw/flights/b.csv"))
     a, b = upload("raw/flights/a.csv"), core.read_record(notified)
     assert isinstance(b, core.UploadedFile)
-    intake = core.Intake()
+    intake = new_intake()
     intake.add("m0", {"loads": [given(a, b)]})
     intake.add("m1", {"loads": [given(a)]})
     intake.add("m2", {"Records": [notified]})
@@ -617,9 +628,9 @@ def test_given_load_that_could_not_have_been_made_is_refused(upload: Upload) -> 
 
 
 def test_given_loads_are_not_merged_with_notified_files(upload: Upload, record: Record) -> None:
-    intake = core.Intake()
+    intake = new_intake()
     intake.add("m0", {"loads": [given(upload())]})
-    intake.add("m1", {"Records": [record("raw/flights/other.csv")]})
+    intake.add("m1", {"Records": [own(record("raw/flights/other.csv"))]})
     intake.add("m2", {"loads": [given(upload())]})
 
     first, second = intake.loads()
@@ -645,6 +656,66 @@ def test_given_loads_are_not_merged_with_notified_files(upload: Upload, record: 
     ],
 )
 def test_only_a_load_that_failed_or_was_split_makes_way_for_another(
-    status: str, output: str, expected: bool
+    upload: Upload, status: str, output: str, expected: bool
 ) -> None:
-    assert core.is_duplicate(status, output) is expected
+    [load] = core.plan_loads([upload()])
+    execution = {"status": status, "output": output, "input": load.to_input()}
+
+    assert core.is_duplicate(load, execution) is expected
+
+
+@pytest.mark.parametrize(
+    "crafted",
+    [
+        pytest.param("{}", id="nothing"),
+        pytest.param("[" * 100_000, id="brackets"),
+        pytest.param('{"files": ["x"]}', id="no files"),
+        pytest.param(lambda d: d.update(dataset="weather"), id="dataset"),
+        pytest.param(lambda d: d.update(load_id="flights-1"), id="load_id"),
+        pytest.param(lambda d: d.update(files=[]), id="no file"),
+        *(
+            pytest.param(lambda d, name=name: d["files"][0].update({name: "x"}), id=name)
+            for name in ("bucket", "key", "version_id", "etag", "size", "file_id", "staged_name")
+        ),
+    ],
+)
+def test_execution_under_a_load_s_name_with_another_input_is_no_duplicate(
+    upload: Upload, crafted: Any
+) -> None:
+    [load] = core.plan_loads([upload()])
+    document = json.loads(load.to_input())
+    if callable(crafted):
+        crafted(document)
+        crafted = json.dumps(document)
+
+    assert not core.is_duplicate(load, {"status": "RUNNING", "input": crafted})
+
+
+def test_rerun_and_the_sweeper_s_words_for_the_same_version_are_duplicates(
+    upload: Upload,
+) -> None:
+    [load] = core.plan_loads([upload()])
+    [listed] = core.plan_loads([upload(sequencer="", uploaded_at="2013-01-02T03:59:59.000Z")])
+    rerun = json.dumps({"is_rerun": True, **json.loads(listed.to_input())})
+
+    assert core.is_duplicate(load, {"status": "RUNNING", "input": rerun})
+
+
+def test_message_about_another_bucket_or_of_a_time_to_come_is_refused(
+    upload: Upload, record: Record
+) -> None:
+    intake = new_intake()
+    later = "2026-01-01T00:15:00.001Z"
+
+    for message, reason in [
+        ({"loads": [given(upload(bucket="neighbour"))]}, "neighbour is not the pipeline's bucket"),
+        ({"Records": [record()]}, "redshift-pipeline-raw.* is not the pipeline's bucket"),
+        ({"loads": [given(upload(uploaded_at=later))]}, "lies in the future"),
+        ({"Records": [own(record()), own(record(eventTime=later))]}, "lies in the future"),
+    ]:
+        with pytest.raises(core.MalformedEventError, match=reason):
+            intake.add("m", message)
+    assert intake.uploads == []
+    assert intake.given_loads == {}
+    intake.add("m", {"Records": [own(record(eventTime="2026-01-01T00:15:00.000Z"))]})
+    assert len(intake.loads()) == 1

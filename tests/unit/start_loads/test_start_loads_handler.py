@@ -172,6 +172,34 @@ def test_failed_load_is_started_again_under_the_next_name(
     assert json.loads(states.inputs[f"{load_id}-3"])["load_id"] == load_id
 
 
+@pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED"])
+def test_execution_that_somebody_else_gave_the_load_s_name_holds_nothing_up(
+    invoke: Invoke, states: Any, event: Event, status: str
+) -> None:
+    load_id = "flights-51816e2edc45922d6f48020e"
+    states.take_name(load_id, status, '{"status": "loaded"}', given='{"files": []}')
+
+    answer = invoke(event("s3_notification"))
+
+    assert answer["started"] == [f"{load_id}-2"]
+
+
+def test_message_of_a_neighbour_is_a_dead_letter_with_its_reason(
+    invoke: Invoke, queues: Any, states: Any, messages: Messages, record: Record
+) -> None:
+    stranger, later = record(), record(eventTime="9999-12-31T23:59:59.000Z")
+    stranger["s3"]["bucket"]["name"] = "neighbour"
+
+    answer = invoke(messages(*({"Records": [it]} for it in (stranger, later, record()))))
+
+    assert failures(answer) == []
+    assert [reason for _, reason in queues.dead_letters] == [
+        '"neighbour is not the pipeline\'s bucket"',
+        '"9999-12-31T23:59:59.000Z lies in the future"',
+    ]
+    assert len(states.loads()) == 1
+
+
 def test_load_whose_attempts_are_used_up_fails_its_message(
     invoke: Invoke, states: Any, messages: Messages, event: Event
 ) -> None:
