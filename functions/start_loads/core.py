@@ -22,6 +22,10 @@ MAX_FILES_PER_LOAD = 100
 # which one Step Functions takes.
 MAX_MANIFEST_BYTES = 60_000
 MAX_KEY_BYTES = 1_024
+# What S3's own stay within. Longer ones would make the input of a load, its neighbours' too, one
+# that Step Functions does not take; or the ledger one that it cuts.
+MAX_CHARACTERS = {"version_id": 1_024, "etag": 128, "sequencer": 64}
+MAX_SIZE = 2**53
 MAX_ATTEMPTS = 99
 # How far ahead the clock may be that dates an event. The load machine has the same.
 CLOCK_TOLERANCE = timedelta(minutes=15)
@@ -499,8 +503,11 @@ def _is_handed_on(output: str) -> bool:
 
 
 def _uploaded_file(**fields: Any) -> UploadedFile:
-    """A file whose time can be read. Raises MalformedEventError."""
+    """A file whose time can be read, with texts of S3's lengths. Raises MalformedEventError."""
     moment = _moment(fields["uploaded_at"])
+    for name, limit in MAX_CHARACTERS.items():
+        if len(fields[name]) > limit:
+            raise MalformedEventError(f"{name} has more than {limit} characters")
     fields["uploaded_at"] = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
     if fields["version_id"] == UNVERSIONED:
         fields["version_id"] = ""
@@ -572,7 +579,7 @@ def _check_key(key: str) -> None:
 
 def _size(parent: object) -> int:
     size = _member(parent, "size")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_SIZE:
         raise MalformedEventError("size is not a number of bytes")
     return size
 

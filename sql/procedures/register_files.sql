@@ -12,7 +12,8 @@
 --                         became of it since
 --             superseded  (replace) a newer version of its key is here or in the ledger
 --             replaced    (replace) counted until now; a file of this batch takes its place
--- Errors:     a file that is gone and is not in the ledger
+-- Errors:     a file that is gone and is not in the ledger; an entry that is none of the dataset's,
+--             or of a time to come: it would win over each correction that follows
 -- Note:       the versions of a key have one order: by the second of their upload, then by S3's
 --             sequencer (a file found by listing has none), then by file_id. Of all that are
 --             known the greatest counts, whichever came first.
@@ -28,6 +29,7 @@ create or replace procedure etl.register_files(
 as $$
 declare
     v_given_files bigint;
+    v_bad_entries bigint;
     v_lost_files bigint;
     v_object_key varchar(1024);
 begin
@@ -193,6 +195,24 @@ begin
         'skipped' as status
     from batch
     where batch.file_id in (select ledger.file_id from ledger);
+
+    -- The clocks of S3 and of the warehouse may differ by as much as the load machine lets them.
+    select nvl(sum(case
+        when
+            length(file_id) = 32
+            and size_bytes >= 0
+            and left(object_key, length(p_dataset) + 5) = 'raw/' || p_dataset || '/'
+            and uploaded_at <= dateadd(minute, 15, getdate())
+            then 0
+        else 1
+    end), 0)
+    into v_bad_entries
+    from load_files
+    where status <> 'replaced';
+    if v_bad_entries > 0 then
+        raise exception 'dataset %: % entries of the manifest are no files of this dataset, or of a time to come',
+            p_dataset, v_bad_entries;
+    end if;
 
     select count(*), min(object_key) into v_lost_files, v_object_key
     from load_files

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from itertools import permutations
 
+import psycopg
 import pytest
 
-from tests.sql.loading import Loading, Version
+from tests.sql.loading import Loading, Version, load_of
 
 SEQUENCER = "0055AED6DCD90281E5"
 # Ways to cut three arrivals into loads.
@@ -175,3 +176,29 @@ def test_gateways_stub_beside_its_file_is_no_empty_file(
 
     assert (answer.files_loaded, answer.files_skipped, answer.empty_file_ids) == (1, 1, "")
     assert flights.view() == flights.amount_to(file)
+
+
+@pytest.mark.parametrize(
+    "crafted",
+    [
+        pytest.param({"key": "raw/weather/a.csv"}, id="another dataset's key"),
+        pytest.param({"key": "archive/flights/a.csv"}, id="another folder's key"),
+        pytest.param({"file_id": "1"}, id="no file_id"),
+        pytest.param({"size": -1}, id="no size"),
+        pytest.param({"uploaded_at": "2999-01-01T00:00:00.000Z"}, id="a time to come"),
+    ],
+)
+def test_crafted_manifest_is_refused(flights: Loading, crafted: dict[str, object]) -> None:
+    version = flights.version(1)
+    load = load_of(version)
+    entries = [{**version.file.manifest_entry(), **crafted}]
+
+    with (
+        flights.session() as connection,
+        pytest.raises(
+            psycopg.errors.RaiseException, match="1 entries of the manifest are no files"
+        ),
+    ):
+        flights.call_in(connection, flights.staged(load, [version]), load.load_id, entries)
+    flights.load(version)
+    assert flights.statuses() == {version.file_id: "loaded"}

@@ -200,6 +200,19 @@ def test_message_of_a_neighbour_is_a_dead_letter_with_its_reason(
     assert len(states.loads()) == 1
 
 
+@pytest.mark.parametrize("name", ["eTag", "versionId", "sequencer"])
+def test_message_that_would_make_a_load_too_long_is_a_dead_letter_alone(
+    invoke: Invoke, queues: Any, states: Any, messages: Messages, record: Record, name: str
+) -> None:
+    bombs = [{"Records": [record("raw/flights/b.csv", **{name: "x" * 300_000})]}]
+
+    answer = invoke(messages({"Records": [record()]}, *bombs))
+
+    assert failures(answer) == []
+    assert len(queues.dead_letters) == len(bombs)
+    assert [len(load["files"]) for load in states.loads()] == [1]
+
+
 def test_load_whose_attempts_are_used_up_fails_its_message(
     invoke: Invoke, states: Any, messages: Messages, event: Event
 ) -> None:
