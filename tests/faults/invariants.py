@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
+from start_loads.shown import shown
+
 from local.stack import Stack
 from tests.faults.datasets import Contents, Dataset, Grain, Measures, RefusedError, added_up
 from tests.faults.observed import Execution, LedgerFile, Observed
@@ -409,7 +411,7 @@ class _Mails(_Check):
             version = self.world.versions.get(row.file_id)
             if version and self.is_in_raw(version):
                 continue  # its load is not done yet
-            if (row.file_id, row.key) not in named and row.status != "reverted":
+            if (row.file_id, shown(row.key)) not in named and row.status != "reverted":
                 yield f"business has not heard of {row.key} ({row.version_id[:8]}), {row.status}"
 
     def _news_of_nothing(self) -> Iterator[str]:

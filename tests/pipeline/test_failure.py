@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+from start_loads.shown import shown
 
 from local.sdk_tasks import TaskAnswer, TaskCall
 from tests.deployed_pipeline import WEEK, Pipeline
@@ -43,8 +44,8 @@ def test_file_of_an_unknown_dataset_waits_for_an_operator(pipeline: Pipeline, ke
     [mail] = pipeline.mails("Support")
     assert mail.subject.isascii()
     assert len(mail.subject) <= 100
-    assert f"Dataset: {key.split('/')[1]}" in mail.message
-    assert key in mail.message
+    assert f"Dataset: {shown(key.split('/')[1])}\n" in mail.message
+    assert mail.list_under("Files of the load:") == [shown(key)]
     assert "Glue." in mail.message
     assert "Next step: " in mail.message
     assert f"--name {execution['name']}-2 " in mail.message
@@ -158,7 +159,8 @@ def test_bad_file_goes_to_quarantine_with_its_reason(
     name = re.sub("[^0-9A-Za-z_.-]", "_", key.rpartition("/")[2])
     assert mail.subject == f"redshift-pipeline: flights: file refused: {name} (data)"
     assert f"File at fault:\n  {key}\n" in mail.message
-    assert quarantined in mail.message
+    folder = quarantined.rpartition("/")[0]
+    assert f"/{folder}/\n" in mail.message
     assert reason in mail.message
     assert pipeline.mails("Business") == []
     assert pipeline.versions("raw/") == []

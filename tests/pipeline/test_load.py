@@ -5,6 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from start_loads.shown import shown
 
 from tests.deployed_pipeline import WEEK, Pipeline
 
@@ -108,7 +109,7 @@ def test_any_key_loads_like_any_other(pipeline: Pipeline, key: str) -> None:
     [archived] = pipeline.keys("Archive")
     assert archived.endswith("/" + key.rsplit("/", 1)[-1])
     assert pipeline.keys("Raw") == []
-    assert key in pipeline.mails("Business")[0].message
+    assert shown(key) in pipeline.mails("Business")[0].list_under("Files:")
 
 
 @pytest.mark.parametrize(
