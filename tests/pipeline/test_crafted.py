@@ -106,3 +106,4 @@ def test_message_from_the_future_is_a_dead_letter_and_corrections_count(pipeline
 
     assert pipeline.query("select sum(flights) from mart.daily_route_performance") == [(2,)]
     assert messages_in(pipeline.stack, "IngestDeadLetterQueueUrl") == 1
+    pipeline.stack.sqs.purge_queue(QueueUrl=pipeline.stack.outputs["IngestDeadLetterQueueUrl"])
