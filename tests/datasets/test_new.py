@@ -197,6 +197,11 @@ def test_what_can_be_read_two_ways_is_asked_for(
         (b"", "sample: holds no rows"),
         (b"PK\x03\x04", "Excel"),
         (b"ORC\x01", "ORC"),
+        (b"Obj\x01\x04", "sample: is Avro, which is not loaded"),
+        (b"\x28\xb5\x2f\xfd\x04", "sample: is compressed by zstd"),
+        (b"\xff\x06\x00\x00sNaPpY", "sample: is compressed by snappy"),
+        (b'[\n  {"a": 1}\n]\n', "sample:1: is a JSON array: write JSON lines"),
+        (b'{\n  "a": 1\n}\n', "sample:1: is not a JSON object"),
         (b'{"a": 1}\n[1]\n', "sample:2: is not a JSON object"),
     ],
 )
@@ -225,21 +230,27 @@ def test_a_file_without_a_header_has_none(make: Make) -> None:
 
 def test_json_lines_have_paths(make: Make, tmp_path: Path) -> None:
     path = tmp_path / "sample.jsonl.gz"
-    lines = '{"id": 1, "who": {"name": "x"}, "tags": []}\n{"id": 2, "who": {"name": null}}\n'
+    deep = '{"b": {"c": {"d": {"e": {"f": 1}}}}}'
+    lines = (
+        f'{{"id": 1, "who": {{"name": "x"}}, "tags": [], "a": {deep}}}\n'
+        '{"id": 2, "who": {"name": null}}\n'
+    )
     path.write_bytes(gzip.compress(lines.encode()))
     folder = make(path)
     assert folder.dataset.format.type == "jsonl"
     assert [(column.name, column.heading) for column in folder.dataset.columns] == [
         ("id", "id"), ("who_name", "who.name")
     ]  # fmt: skip
-    assert "tags is passed over" in (folder.path / "dataset.yaml").read_text()
+    text = (folder.path / "dataset.yaml").read_text()
+    assert "tags is passed over" in text
+    assert "a.b.c.d.e.f is passed over" in text
 
 
 def test_parquet_has_types(make: Make, tmp_path: Path) -> None:
     path = tmp_path / "sample.parquet"
     duckdb.sql(
         "select 1::int as n, 2.5::decimal(9, 1) as amount, 'x' as word, date '2026-11-24' as day,"
-        " timestamp '2026-11-24 10:00:00' as at, [1] as list"
+        " timestamp '2026-11-24 10:00:00' as at, [1] as list, {'a': 1} as nested, 1 as Capital"
     ).write_parquet(str(path))
     folder = make(path)
     assert [(column.type, column.stored) for column in folder.dataset.columns] == [
@@ -249,6 +260,9 @@ def test_parquet_has_types(make: Make, tmp_path: Path) -> None:
         ("date", "date"),
         ("timestamp", "timestamp"),
     ]
+    text = (folder.path / "dataset.yaml").read_text()
+    for name in ("list", "nested", "Capital"):
+        assert f"# Look: {name} is passed over" in text
 
 
 @pytest.fixture

@@ -16,10 +16,17 @@ from tools.datasets.reading import read_folder
 from tools.datasets.sampling import read_sample
 
 SAMPLES = Path(__file__).parents[1] / "datasets/samples"
+KINDS = ("1", "1.5", "word", "2026-11-24", "2026-11-24T10:00:00Z", "31.12.2026")
 MADE = {
     "semicolons": 'datum;betrag;kunde\n31.12.2026;1.234,50;Müller\n1.1.2027;-12,00;"Meier; AG"\n',
     "zones": "at,n\n2026-11-24T10:00:00+01:00,1\n2026-11-24T11:30:00.250Z,2\n",
-    "wide": f"{','.join(f'Column {n}' for n in range(70))}\n{','.join(['1.5'] * 70)}\n",
+    "wide": "".join(
+        f"{','.join(fields)}\n"
+        for fields in (
+            [f"Measured value {number}" for number in range(100)],
+            [KINDS[number % len(KINDS)] for number in range(100)],
+        )
+    ),
 }
 FILES = [*sorted(SAMPLES.glob("*.csv")), Path(binaryornot.__file__).parent / "data/encodings.csv"]
 

@@ -225,7 +225,8 @@ class Rendering:
         """The load procedure, as short as it has to be."""
         text = self._text("load")
         if self.is_numbered:
-            return re.sub(r"\n +", "\n", text)
+            head, body, tail = text.split("$$")
+            return "$$".join((head, re.sub(r"\n +", "\n", body), tail))
         if len(text.encode()) <= MAX_STATEMENT_BYTES:
             return text
         return replace(self, is_numbered=True)._load()

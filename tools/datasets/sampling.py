@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,8 @@ import duckdb
 import pyarrow
 from pyarrow import parquet
 
+from tools.datasets.checking import IDENTIFIER, MAX_PATH_LEVELS
+
 # What is read of a sample: enough to know its columns by, and read within seconds.
 MAX_BYTES = 32 * 1024 * 1024
 MAX_ROWS = 200_000
@@ -24,6 +27,8 @@ MAX_FIELD = 65_535
 
 REFUSED = {
     b"\x28\xb5\x2f\xfd": "is compressed by zstd: decompress the sample, and give that",
+    b"\xff\x06\x00\x00": "is compressed by snappy: decompress the sample, and give that",
+    b"\xfd7zX": "is compressed by xz: decompress the sample, and give that",
     b"PK\x03\x04": "is a zip archive or an Excel workbook: save the table as CSV",
     b"\xd0\xcf\x11\xe0": "is an Excel workbook: save the table as CSV",
     b"ORC": "is ORC, of which no sample is read: write its dataset.yaml by hand",
@@ -95,6 +100,8 @@ def read_sample(path: Path, delimiter: str | None = None, header: bool | None = 
     if start == b"PAR1":
         return _read_parquet(path)
     text, is_cut = _text(path)
+    if re.match(r"\s*\[\s*[{\]]", text):
+        raise SampleError(f"{path}:1: is a JSON array: write JSON lines, an object a line")
     sample = (
         _read_json(path, text)
         if text.lstrip(BLANKS + "\n").startswith("{")
@@ -311,7 +318,9 @@ def _read_json(path: Path, text: str) -> Sample:
             column.counts[""] += missing
     sample.columns = list(columns.values())
     for name in passed:
-        sample.notes.append(f"{name} is passed over: only single values can be columns")
+        sample.notes.append(
+            f"{name} is passed over: columns are single values, {MAX_PATH_LEVELS} names deep"
+        )
     return sample
 
 
@@ -320,7 +329,12 @@ def _leaves(
 ) -> Iterator[tuple[str, str]]:
     for name, value in row.items():
         where = f"{path}{name}"
-        if isinstance(value, list) or "." in name or not name:
+        if (
+            isinstance(value, list)
+            or "." in name
+            or not name
+            or where.count(".") >= MAX_PATH_LEVELS
+        ):
             passed[where] = None
         elif isinstance(value, dict):
             yield from _leaves(value, f"{where}.", passed)
@@ -341,6 +355,12 @@ def _read_parquet(path: Path) -> Sample:
                 if stored is None:
                     sample.notes.append(f"{name} is passed over: it is a {kind}")
                     continue
+                if not re.fullmatch(IDENTIFIER, name):
+                    sample.notes.append(
+                        f"{name} is passed over: Spectrum finds columns of Parquet by names of"
+                        " small letters, digits and underscores"
+                    )
+                    continue
                 column = Texts(name, stored)
                 quoted = '"' + name.replace('"', '""') + '"'
                 counted = found.aggregate(f"cast({quoted} as varchar) as value, count(*) as rows")
@@ -350,6 +370,8 @@ def _read_parquet(path: Path) -> Sample:
             sample.rows = len(found)
         except duckdb.Error as error:
             raise SampleError(f"{path}: cannot be read as Parquet: {error}") from None
+    if not sample.columns:
+        raise SampleError(f"{path}: has no column that can be loaded: {'; '.join(sample.notes)}")
     if not sample.rows:
         raise SampleError(f"{path}: holds no rows: give a file with some")
     return sample

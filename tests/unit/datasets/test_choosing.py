@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    shutil.copytree(ROOT / "sql/datasets", tmp_path / "sql/datasets")
+    for name in ("flights", "planes", "weather"):
+        shutil.copytree(ROOT / "sql/datasets" / name, tmp_path / "sql/datasets" / name)
     return tmp_path
 
 
