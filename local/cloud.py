@@ -29,6 +29,7 @@ from local.warehouse import Warehouse
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 HOST = "127.0.0.1"
+FUNCTION_HOST = str(Path(__file__).parent / "function_host")
 ACCESS_KEY = SECRET_KEY = "test"
 START_TIMEOUT_SECONDS = 30
 STOP_TIMEOUT_SECONDS = 10
@@ -165,6 +166,10 @@ class LaptopCloud:
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
             "DOCKER_HOST": f"unix://{self.folder}/no-docker",
+            # Functions start with this process's variables.
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [FUNCTION_HOST, os.environ.get("PYTHONPATH")])
+            ),
         }
 
     def _plug_in(self, undo: contextlib.ExitStack) -> None:
@@ -195,6 +200,7 @@ class LaptopCloud:
         ministack_plugs.validate_change_sets()
         ministack_plugs.provision_composite_alarms(self.endpoint_url, REGION)
         ministack_plugs.answer_secret_arns()
+        ministack_plugs.answer_custom_resources_at_s3()
         secret_rotation.install()
         ministack_plugs.read_yaml_definitions()
         ministack_plugs.assume_roles_as_a_service()

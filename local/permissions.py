@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.iam_evaluator import EvalContext
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import cloudwatch, kms, lambda_svc, s3, secretsmanager, sns, sqs
+from ministack.services import cloudwatch, kms, lambda_svc, s3, secretsmanager, sns, sqs, tagging
 from ministack.services.cloudformation import provisioners
 
 from local.grants import Grant
@@ -86,6 +86,7 @@ def ask_for_all_that_a_call_needs() -> None:
     """Let a request through only where everything that it needs is allowed."""
     _name_glue_tables()
     _ask_for_tags_of_copies()
+    _tell_how_change_sets_are_made()
     stock = iam_evaluator.enforce
 
     def enforce(
@@ -268,6 +269,25 @@ def _ask_for_tags_of_copies() -> None:
     iam_actions.s3_additional_checks = s3_additional_checks
 
 
+def _tell_how_change_sets_are_made() -> None:
+    """CloudFormation's own condition keys, which the stock one has none of.
+
+    Source: Service Authorization Reference, "Condition keys for AWS CloudFormation".
+    """
+    stock = iam_actions.request_tag_context
+
+    def request_tag_context(service: str, action: str, body: bytes, params: Any) -> dict[str, Any]:
+        context = dict(stock(service, action, body, params))
+        if action == "cloudformation:CreateChangeSet":
+            role = iam_actions._param(body, params, "RoleARN")
+            imported = iam_actions._param(body, params, "ResourcesToImport.member.1.ResourceType")
+            context |= {"cloudformation:RoleArn": role} if role else {}
+            context |= {"cloudformation:ImportResourceTypes": [imported]} if imported else {}
+        return context
+
+    iam_actions.request_tag_context = request_tag_context
+
+
 def _has_tags(arn: str, version: str) -> bool:
     bucket, _, key = arn.removeprefix("arn:aws:s3:::").partition("/")
     if not version:
@@ -351,6 +371,7 @@ def _alarm_may(alarm: dict[str, Any], action: str) -> bool:
 
 def role_may(role_arn: str, caller: str, needed: Needed) -> bool:
     account, role = role_arn.split(":")[4], role_arn.rpartition("/")[2]
+    keys = {**_tag_keys(needed.resource), **needed.context}
     context = EvalContext(
         principal_arn=f"arn:aws:sts::{account}:assumed-role/{role}/{caller}",
         principal_type="AssumedRole",
@@ -358,7 +379,18 @@ def role_may(role_arn: str, caller: str, needed: Needed) -> bool:
         action=needed.action,
         resource_arn=needed.resource,
         region=get_region(),
-        service_context={name.lower(): value for name, value in needed.context.items()},
+        service_context={name.lower(): value for name, value in keys.items()},
     )
     policies = iam_evaluator._gather_role_policies(role, account)
     return bool(iam_evaluator.evaluate(context, policies).decision == "Allow")
+
+
+def _tag_keys(resource: str) -> dict[str, str]:
+    """A resource's tags as conditions see them. CloudFormation gives a key none of its own."""
+    tags = tagging.resource_tags(resource) or {}
+    is_key = resource.split(":")[2:3] == ["kms"]
+    return {
+        f"aws:ResourceTag/{name}": value
+        for name, value in tags.items()
+        if not (is_key and name.startswith("aws:"))
+    }

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # it has no types
 import yaml
 
-from local.cloud import ACCOUNT, REGION, CloudError
+from local.cloud import ACCOUNT, FUNCTION_HOST, REGION, CloudError
 from local.deploy import PROJECT
 from local.stack import Stack
 
@@ -32,10 +32,10 @@ VARIABLES_NAME = "variables.json"
 ANSWERS_BUCKET = "sam-local-answers"
 # What the events have in place of what only a deployment knows.
 SPECTRUM_ROLE = "redshift-pipeline-SpectrumRole-ExAmPlE00000"
-ANSWER_URL = (
-    "https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com"
-    "/example?X-Amz-Signature=example"
-)
+ANSWERS_AT = "https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com"
+ANSWER_URL = f"{ANSWERS_AT}/example?X-Amz-Signature=example"
+# Where the runtime has a function's code, and its own; Python looks there when it starts.
+PYTHON_PATH = "/var/task:/var/runtime"
 DESKTOP_HOST = "host.docker.internal"
 BRIDGE_NAME = '{{index .Options "com.docker.network.bridge.name"}}'
 CREDENTIALS_LIFETIME_SECONDS = 12 * 3600
@@ -71,6 +71,7 @@ def write(stack: Stack, build_folder: Path, bridge: str) -> None:
         if resource["Type"] == "AWS::Serverless::Function"
     }
     for logical_id, values in variables.items():
+        shutil.copy(Path(FUNCTION_HOST) / "sitecustomize.py", build_folder / logical_id)
         properties = template["Resources"][logical_id]["Properties"]
         properties["CodeUri"] = str(build_folder / logical_id)
         properties["Environment"] = {"Variables": dict.fromkeys(values, "")}
@@ -78,7 +79,7 @@ def write(stack: Stack, build_folder: Path, bridge: str) -> None:
     _write(folder / VARIABLES_NAME, json.dumps(variables, indent=2) + "\n")
     stack.s3.create_bucket(Bucket=ANSWERS_BUCKET)
     for file in sorted(EVENTS.rglob("*.json")):
-        _write(folder / "events" / file.relative_to(EVENTS), _event(stack, file, endpoint_url))
+        _write(folder / "events" / file.relative_to(EVENTS), _event(stack, file))
 
 
 def command(function: str, event: str) -> list[str]:
@@ -109,7 +110,14 @@ def _environment(stack: Stack, logical_id: str, endpoint_url: str) -> dict[str, 
         name: value.replace(stack.cloud.endpoint_url, endpoint_url)
         for name, value in function["Environment"]["Variables"].items()
     }
-    return variables | _credentials(stack, function["Role"]) | {"AWS_ENDPOINT_URL": endpoint_url}
+    return (
+        variables
+        | _credentials(stack, function["Role"])
+        | {
+            "AWS_ENDPOINT_URL": endpoint_url,
+            "PYTHONPATH": PYTHON_PATH,
+        }
+    )
 
 
 def _credentials(stack: Stack, role: str) -> dict[str, str]:
@@ -125,7 +133,7 @@ def _credentials(stack: Stack, role: str) -> dict[str, str]:
     }
 
 
-def _event(stack: Stack, file: Path, endpoint_url: str) -> str:
+def _event(stack: Stack, file: Path) -> str:
     """The event with what only a deployment knows: its secrets, its role, where answers go."""
     text = file.read_text()
     name = file.relative_to(EVENTS)
@@ -135,17 +143,17 @@ def _event(stack: Stack, file: Path, endpoint_url: str) -> str:
         ],
         f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:admin": stack.outputs["AdminSecretArn"],
         f"arn:aws:iam::{ACCOUNT}:role/{SPECTRUM_ROLE}": stack.outputs["SpectrumRoleArn"],
-        ANSWER_URL: _answer_url(stack, name, endpoint_url),
+        ANSWER_URL: _answer_url(stack, name),
     }
     for example, value in known.items():
         text = text.replace(f'"{example}"', json.dumps(value))
     return text
 
 
-def _answer_url(stack: Stack, name: Path, endpoint_url: str) -> str:
+def _answer_url(stack: Stack, name: Path) -> str:
     url = stack.s3.generate_presigned_url(
         "put_object",
         Params={"Bucket": ANSWERS_BUCKET, "Key": str(name)},
         ExpiresIn=ANSWER_LIFETIME_SECONDS,
     )
-    return str(url).replace(stack.cloud.endpoint_url, endpoint_url)
+    return str(url).replace(stack.cloud.endpoint_url, ANSWERS_AT)

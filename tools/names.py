@@ -1,7 +1,7 @@
 """Which names a stack may have, so that every name made of it is one that its service takes.
 
 tests/template/test_names.py computes both from the template: CloudFormation cuts the names that it
-makes up, so policies for `<stack>-*` stop matching, and a bucket's name has 63 characters, of which
+makes up, so policies for them stop matching, and a bucket's name has 63 characters, of which
 account and region take their part.
 """
 
@@ -10,6 +10,8 @@ import re
 LONGEST = 25
 # CloudFormation makes one hyphen of two in the names that it makes up.
 PATTERN = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+# The machine `x-abandoned-load` is that of the stack `x`, and would be the other's too.
+TAKEN_ENDING = "-abandoned"
 
 
 def problem(stack: str) -> str:
@@ -22,4 +24,6 @@ def problem(stack: str) -> str:
         return f"{stack!r} has upper-case letters, which no bucket's name may have."
     if not PATTERN.fullmatch(stack):
         return f"{stack!r} has to be letters and digits, a letter first, and single hyphens."
+    if stack.endswith(TAKEN_ENDING):
+        return f"{stack!r} ends in {TAKEN_ENDING}, as names of another stack do."
     return ""

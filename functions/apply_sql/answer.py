@@ -1,15 +1,34 @@
 """What a custom resource says to CloudFormation, and how: one PUT to the request's ResponseURL."""
 
 import json
+import re
 import time
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 # CloudFormation takes no more than 4,096 bytes.
 MAX_ANSWER_BYTES = 4_096
 SEND_TIMEOUT_SECONDS = 10
 RETRY_DELAYS_SECONDS = (1, 2)
+# CloudFormation's own bucket, one a region, whose hyphens it leaves out. Source: AWS CloudFormation
+# user guide, on VPC endpoints.
+BUCKET = "cloudformation-custom-resource-response-{}"
+S3_HOST = r"\.s3(?:[.-][a-z0-9-]+)*\.amazonaws\.(?:com|com\.cn|eu)"
+
+
+class AddressError(ValueError):
+    """A request that is to be answered to somebody who is not CloudFormation."""
+
+
+def check_address(url: str, region: str) -> None:
+    """Raises AddressError where a URL is not one of CloudFormation's bucket in this region."""
+    address = urlsplit(url)
+    bucket = re.escape(BUCKET.format(region.replace("-", "")))
+    if address.scheme != "https" or not re.fullmatch(bucket + S3_HOST, address.netloc):
+        # Without the URL, which may hold a signature.
+        raise AddressError(f"the answer would go to {address.hostname!r}, not to CloudFormation")
 
 
 def success(

@@ -1,16 +1,18 @@
 """ApplySqlFunction: the custom resource that applies sql/ when the stack is deployed.
 
 Called by: CloudFormation, for the resource AppliedSql.
-Input:     a custom resource request; ResourceProperties = {Substitutions: {GlueDatabase,
-           SpectrumRoleArn, Database}, Secrets: ARNs of those that are to say where the warehouse
-           listens}.
+Input:     a custom resource request. Its properties say when to run, and never what to do: whoever
+           may invoke the function decides about them.
 Output:    a PUT to the request's ResponseURL, whatever happens. Data: {"AppliedFiles": how
            many, "Isolation": the database's isolation level, and how to change it where loads
            suffer from it}. A failure names the file, the statement's number and Redshift's
            message. Delete leaves the warehouse as it is.
-Errors:    only that the answer cannot be delivered (OSError), so that Lambda tries again.
+Errors:    that the answer cannot be delivered (OSError), so that Lambda tries again; that it would
+           go to somebody else than CloudFormation (answer.AddressError), and nothing was done.
 Settings:  WAREHOUSE_PARAMETER (WorkgroupName or ClusterIdentifier), WAREHOUSE_NAME,
-           DATABASE_NAME, ADMIN_SECRET_ARN, LOADER_SECRET_ARN.
+           DATABASE_NAME, GLUE_DATABASE_NAME, SPECTRUM_ROLE_ARN, ADMIN_SECRET_ARN,
+           LOADER_SECRET_ARN, COMPLETED_SECRET_ARNS (those that are to say where the warehouse
+           listens, separated by commas).
 """
 
 import json
@@ -83,6 +85,7 @@ class ApplyError(RuntimeError):
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """Fulfil a custom resource request and answer it; see the module for the shapes."""
+    answer.check_address(str(event.get("ResponseURL", "")), os.environ["AWS_REGION"])
     physical_id = physical_resource_id(event)
     try:
         data = fulfil(event, context)
@@ -112,8 +115,8 @@ def fulfil(request: Mapping[str, Any], context: LambdaContext) -> dict[str, str]
     match request.get("RequestType"):
         case "Create" | "Update":
             api = data_api(context)
-            applied = apply_folder(api, core.read_folder(SQL_FOLDER), lambda: values(request))
-            complete_secrets(request["ResourceProperties"].get("Secrets", []))
+            applied = apply_folder(api, core.read_folder(SQL_FOLDER), values)
+            complete_secrets(os.environ["COMPLETED_SECRET_ARNS"].split(","))
             return {"AppliedFiles": str(applied), "Isolation": isolation(api)}
         case "Delete":
             logger.info("warehouse left as it is")
@@ -226,8 +229,6 @@ def complete_secrets(arns: Sequence[str]) -> None:
     A password that is rotated at the same moment could be lost. That takes a warehouse that was
     just changed: at first the rotations wait for this resource, and later nothing is written.
     """
-    if not arns:
-        return
     where = connection.find(client, os.environ["WAREHOUSE_PARAMETER"], os.environ["WAREHOUSE_NAME"])
     where["dbname"] = os.environ["DATABASE_NAME"]
     secrets = client("secretsmanager")
@@ -239,10 +240,16 @@ def complete_secrets(arns: Sequence[str]) -> None:
             logger.info("secret completed", secret=arn)
 
 
-def values(request: Mapping[str, Any]) -> dict[str, str]:
+def values() -> dict[str, str]:
     """What the placeholders stand for. Raises core.SubstitutionError, SecretError."""
-    given = request.get("ResourceProperties", {}).get("Substitutions", {})
-    return core.check_substitutions({**given, "LoaderPasswordHash": loader_password_hash()})
+    return core.check_substitutions(
+        {
+            "Database": os.environ["DATABASE_NAME"],
+            "GlueDatabase": os.environ["GLUE_DATABASE_NAME"],
+            "SpectrumRoleArn": os.environ["SPECTRUM_ROLE_ARN"],
+            "LoaderPasswordHash": loader_password_hash(),
+        }
+    )
 
 
 def loader_password_hash() -> str:

@@ -7,7 +7,7 @@ import json
 import re
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,7 +23,7 @@ _USER_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
 class RequestError(ValueError):
-    """An event that is not one of a rotation."""
+    """An event that is not one of a rotation, or of a secret that is not rotated here."""
 
 
 class SecretError(ValueError):
@@ -48,14 +48,17 @@ class Rotation:
     version_id: str
 
 
-def read_event(event: Mapping[str, object]) -> Rotation:
-    """Raises RequestError."""
+def read_event(event: Mapping[str, object], rotated: Collection[str]) -> Rotation:
+    """`rotated` has the ARNs of the secrets that may be named. Raises RequestError."""
     try:
-        return Rotation(
+        rotation = Rotation(
             Step(str(event["Step"])), str(event["SecretId"]), str(event["ClientRequestToken"])
         )
     except (KeyError, ValueError):
         raise RequestError("the event is not a step of a rotation") from None
+    if rotation.secret_arn not in rotated:
+        raise RequestError("the event is about a secret that is not rotated here")
+    return rotation
 
 
 def with_new_password(secret: str) -> str:

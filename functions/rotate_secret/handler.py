@@ -8,7 +8,8 @@ Errors:    core.RequestError, core.SecretError; StatementFailedError, DeadlineEr
            ClientError and BotoCoreError. Secrets Manager tries the rotation again, with the same
            version; every step may run twice.
 Settings:  WAREHOUSE_PARAMETER (WorkgroupName or ClusterIdentifier), WAREHOUSE_NAME,
-           DATABASE_NAME, ADMIN_SECRET_ARN.
+           DATABASE_NAME, ADMIN_SECRET_ARN, ROTATED_SECRET_ARNS (separated by commas; events
+           about others are refused, since any secret of the account can be set to rotate here).
 
 The Data API logs in with a secret's current version and no other, so a password cannot be tried
 before it is current. What AWS's pattern spreads over setSecret, testSecret and finishSecret is
@@ -45,7 +46,7 @@ CLIENT_CONFIG = Config(
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """Take one step of a rotation; see the module for the shapes."""
-    rotation = core.read_event(event)
+    rotation = core.read_event(event, os.environ["ROTATED_SECRET_ARNS"].split(","))
     logger.append_keys(step=rotation.step, secret=rotation.secret_arn)
     if rotation.step is core.Step.CREATE:
         create(rotation)

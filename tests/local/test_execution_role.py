@@ -183,18 +183,24 @@ def test_redshift_serverless_does_not_say_for_whom_its_role_is(
             ),
             "DELETE_FAILED",
         ),
+        (
+            allow("kms:*", KEY, StringEquals={"aws:ResourceTag/pipeline-stack": "another"}),
+            "DELETE_FAILED",
+        ),
+        (allow("kms:*", KEY, StringEquals={"aws:ResourceTag/pipeline-stack": "in-a-role"}), ""),
         (allow("kms:ScheduleKeyDeletion", KEY), ""),
     ],
-    ids=["by a tag", "any key"],
+    ids=["by CloudFormation's tag", "by another's tag", "by the template's tag", "any key"],
 )
-def test_key_has_no_tag_of_its_stack(
+def test_key_has_the_tags_of_its_template_alone(
     cloud: LaptopCloud, role: str, granted: Statement, status: str
 ) -> None:
     grant(cloud, granted)
     account = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
     administers = {**allow("kms:*", "*"), "Principal": account}
     policy = {"Version": "2012-10-17", "Statement": [administers]}
-    key = {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": policy}}
+    tags = [{"Key": "pipeline-stack", "Value": "in-a-role"}]
+    key = {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": policy, "Tags": tags}}
     assert refusal(cloud, role, {"Key": key}) == ""
 
     found = take_away(cloud)

@@ -21,7 +21,7 @@ REACHED = {
 @pytest.fixture
 def alarms(pipeline: Pipeline) -> list[dict[str, Any]]:
     answer = pipeline.stack.cloud.client("cloudwatch").describe_alarms(
-        AlarmNamePrefix=f"{pipeline.stack.name}-", AlarmTypes=["MetricAlarm"]
+        AlarmNamePrefix=f"{pipeline.stack.name}/", AlarmTypes=["MetricAlarm"]
     )
     return list(answer["MetricAlarms"])
 
@@ -29,7 +29,7 @@ def alarms(pipeline: Pipeline) -> list[dict[str, Any]]:
 def states(pipeline: Pipeline) -> dict[str, str]:
     """The states of the stack's alarms, the composite one among them, by name."""
     answer = pipeline.stack.cloud.client("cloudwatch").describe_alarms(
-        AlarmNamePrefix=f"{pipeline.stack.name}-", AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+        AlarmNamePrefix=f"{pipeline.stack.name}/", AlarmTypes=["MetricAlarm", "CompositeAlarm"]
     )
     found = answer["MetricAlarms"] + answer["CompositeAlarms"]
     return {alarm["AlarmName"]: alarm["StateValue"] for alarm in found}
@@ -45,7 +45,7 @@ def put(pipeline: Pipeline, alarm: dict[str, Any], value: float) -> None:
 def test_each_alarm_fires_and_support_is_mailed_once(
     pipeline: Pipeline, alarms: list[dict[str, Any]]
 ) -> None:
-    composite = f"{pipeline.stack.name}-needs-attention"
+    composite = f"{pipeline.stack.name}/needs-attention"
     for alarm in alarms:
         put(pipeline, alarm, alarm["Threshold"] / 10)
     assert "ALARM" not in states(pipeline).values()

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from local import deploy
-from local.cloud import LaptopCloud
+from local.cloud import REGION, LaptopCloud
 from local.stack import Stack
 from tests.deployed_pipeline import WEEK, Pipeline
 from tests.security.grants import deployed_grants
@@ -136,6 +138,7 @@ def test_changes_are_shown_and_then_carried_out(
     options += ["--config-file", str(deploy.PROJECT / "samconfig.toml")]
     options += ["--role-arn", delivery["ExecutionRoleArn"]]
     options += ["--parameter-overrides", "LogRetentionDays=7"]
+    options += ["--s3-bucket", delivery["PackagesBucketName"]]
     looking = job.log_in(delivery["ChangesRoleArn"], f"repo:{REPOSITORY}:environment:prod-changes")
     shown = job.run(looking, "changes", "show", "--env", "prod", *options)
     assert shown.returncode == 0, shown.stderr
@@ -147,6 +150,7 @@ def test_changes_are_shown_and_then_carried_out(
     assert refused.returncode == 1
     assert "not authorized to perform: cloudformation:ExecuteChangeSet" in refused.stderr
 
+    replace_packages(prod.cloud, looking, delivery["PackagesBucketName"])
     approved = job.log_in(delivery["DeployRoleArn"], f"repo:{REPOSITORY}:environment:prod")
     executed = job.run(approved, "changes", "execute", "--env", "prod", "--change-set", change_set)
     assert executed.stdout.endswith(f"{NAME} is up to date.\n"), executed.stderr
@@ -154,6 +158,59 @@ def test_changes_are_shown_and_then_carried_out(
         logGroupNamePrefix=f"/aws/vendedlogs/states/{NAME}-load"
     )["logGroups"]
     assert group["retentionInDays"] == 7
+    assert code_of(prod, "SweepFunction") in shown.stdout
+
+
+def test_package_that_lay_there_before_is_not_shown(
+    prod: Stack, build_folder: Path, delivery: Outputs, job: Job
+) -> None:
+    """SAM does not upload what it finds under the name."""
+    bucket = delivery["PackagesBucketName"]
+    options = ["--template-file", str(build_folder / "template.yaml"), "--s3-bucket", bucket]
+    options += ["--config-file", str(deploy.PROJECT / "samconfig.toml")]
+    options += ["--role-arn", delivery["ExecutionRoleArn"]]
+    looking = job.log_in(delivery["ChangesRoleArn"], f"repo:{REPOSITORY}:environment:prod-changes")
+    job.run(looking, "changes", "show", "--env", "prod", *options)
+    replace_packages(prod.cloud, looking, bucket)
+    refused = job.run(looking, "changes", "show", "--env", "prod", *options)
+
+    assert refused.returncode == 1
+    assert "is not what was built" in refused.stderr
+
+
+def test_change_set_in_another_role_is_not_made(prod: Stack, delivery: Outputs, job: Job) -> None:
+    looking = job.log_in(delivery["ChangesRoleArn"], f"repo:{REPOSITORY}:environment:prod-changes")
+    client = client_of(prod.cloud, "cloudformation", looking)
+    request = {"StackName": NAME, "ChangeSetName": "samcli-deploy-1", "UsePreviousTemplate": True}
+    for role in ({}, {"RoleARN": delivery["DeployRoleArn"]}):
+        with pytest.raises(ClientError, match="not authorized"):
+            client.create_change_set(**request, **role)
+
+
+def client_of(cloud: LaptopCloud, service: str, credentials: dict[str, str]) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=cloud.endpoint_url,
+        region_name=REGION,
+        **{name.lower(): value for name, value in credentials.items()},
+    )
+
+
+def replace_packages(cloud: LaptopCloud, credentials: dict[str, str], bucket: str) -> None:
+    """Put other code in the place of every package, as whoever may make change sets could."""
+    own = cloud.client("s3").list_objects_v2(Bucket=bucket)["Contents"]
+    s3 = client_of(cloud, "s3", credentials)
+    for item in own:
+        s3.put_object(Bucket=bucket, Key=item["Key"], Body=b"something else")
+
+
+def code_of(stack: Stack, logical_id: str) -> str:
+    """The SHA-256 of what a function runs, in hex."""
+    resource = stack.cloud.client("cloudformation").describe_stack_resource(
+        StackName=stack.name, LogicalResourceId=logical_id
+    )["StackResourceDetail"]
+    found = stack.cloud.client("lambda").get_function(FunctionName=resource["PhysicalResourceId"])
+    return base64.b64decode(found["Configuration"]["CodeSha256"]).hex()
 
 
 def test_roles_of_the_pipeline_stay_within_the_boundary(prod: Stack, delivery: Outputs) -> None:

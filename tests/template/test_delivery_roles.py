@@ -13,6 +13,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from tests.security.grants import listed
 from tests.template.test_combinations import deployed
+from tools.names import LONGEST
 
 ROOT = Path(__file__).parents[2]
 RESOURCES = yaml_parse((ROOT / "delivery" / "github.yaml").read_text())["Resources"]
@@ -38,9 +39,15 @@ def statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
     return [dict(statement) for statement in policy["PolicyDocument"]["Statement"]]
 
 
+def execution_statements() -> list[dict[str, Any]]:
+    """All that the role has, of itself and attached."""
+    [own] = RESOURCES["ExecutionRole"]["Properties"]["Policies"]
+    [attached] = RESOURCES["ExecutionRole"]["Properties"]["ManagedPolicyArns"]
+    return [*statements(own), *statements(RESOURCES[attached["Ref"]]["Properties"])]
+
+
 def test_execution_role_knows_each_kind_of_resource() -> None:
-    [policy] = RESOURCES["ExecutionRole"]["Properties"]["Policies"]
-    known = {a.split(":")[0] for s in statements(policy) for a in listed(s["Action"])}
+    known = {a.split(":")[0] for s in execution_statements() for a in listed(s["Action"])}
     types = [body["Type"].split("::") for body in deployed({})["Resources"].values()]
 
     assert {PREFIXES.get(part[-2], part[-2].lower()) for part in types} <= known
@@ -48,8 +55,7 @@ def test_execution_role_knows_each_kind_of_resource() -> None:
 
 @pytest.mark.parametrize("kind", HANDLERS["declared"])
 def test_execution_role_may_do_what_the_handlers_declare(kind: str) -> None:
-    [policy] = RESOURCES["ExecutionRole"]["Properties"]["Policies"]
-    granted = [action for s in statements(policy) for action in listed(s["Action"])]
+    granted = [action for s in execution_statements() for action in listed(s["Action"])]
     withheld = {action for entry in HANDLERS["withheld"] for action in entry["actions"]}
     missing = [
         action
@@ -62,10 +68,9 @@ def test_execution_role_may_do_what_the_handlers_declare(kind: str) -> None:
 
 
 def test_roles_can_only_be_made_with_the_boundary() -> None:
-    [policy] = RESOURCES["ExecutionRole"]["Properties"]["Policies"]
     boundary = {"StringEquals": {"iam:PermissionsBoundary": {"Ref": "Boundary"}}}
     granting = {"iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"}
-    for statement in statements(policy):
+    for statement in execution_statements():
         actions = set(listed(statement["Action"]))
         assert not actions & {"iam:*", "iam:AttachRolePolicy", "iam:DeleteRolePermissionsBoundary"}
         if actions & granting:
@@ -117,6 +122,7 @@ def found(value: Any, key: str) -> Iterator[Any]:
     [
         ("Boundary", POLICY_CHARACTERS),
         ("MakeChangeSets", POLICY_CHARACTERS),
+        ("MakeWhatIsTagged", POLICY_CHARACTERS),
         ("ExecutionRole", INLINE_CHARACTERS),
     ],
 )
@@ -124,7 +130,7 @@ def test_policy_is_not_too_long(name: str, characters: int) -> None:
     properties = RESOURCES[name]["Properties"]
     policies = properties.get("Policies", [properties])
     text = json.dumps([p["PolicyDocument"] for p in policies], separators=(",", ":"))
-    names = {"StackName": 40, "AWS::Region": 14, "AWS::AccountId": 12, "AWS::Partition": 10}
+    names = {"StackName": LONGEST, "AWS::Region": 14, "AWS::AccountId": 12, "AWS::Partition": 10}
     for parameter, length in names.items():
         text = text.replace(f"${{{parameter}}}", "x" * length)
 

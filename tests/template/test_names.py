@@ -108,8 +108,12 @@ def refused(resources: dict[str, Any], stack: str, region: str) -> Iterator[str]
 def unmatched(
     resources: dict[str, Any], policies: Any, stack: str, region: str, kinds: set[str]
 ) -> Iterator[str]:
-    """The resources of these kinds that no `<stack>-*` of the policies matches."""
-    patterns = [text for text in texts(resolved(policies, stack, region)) if f"{stack}-*" in text]
+    """The resources of these kinds that no pattern of the policies for the stack matches."""
+    patterns = [
+        text
+        for text in texts(resolved(policies, stack, region))
+        if text.startswith("arn:") and re.search(rf"[:/]{stack}[-/]", text)
+    ]
     assert patterns
     for logical_id, body in resolved(resources, stack, region).items():
         if body["Type"] not in kinds:
@@ -185,7 +189,14 @@ def test_delivery_takes_no_longer_name() -> None:
     parameter = DELIVERY["Parameters"]["StackName"]
 
     assert parameter["MaxLength"] == names.LONGEST
-    for name in ("redshift-pipeline-prod", "pipe--line", "Pipeline", "1pipeline", "pipeline-"):
+    for name in (
+        "redshift-pipeline-prod",
+        "pipe--line",
+        "Pipeline",
+        "1pipeline",
+        "pipeline-",
+        "pipeline-abandoned",
+    ):
         fits = bool(re.fullmatch(parameter["AllowedPattern"], name))
         assert fits == (not names.problem(name))
 

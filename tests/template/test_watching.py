@@ -98,7 +98,7 @@ def alarm_metrics() -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def name_of(alarm: str) -> str:
-    name = str(RESOURCES[alarm]["Properties"]["AlarmName"]["Fn::Sub"]).removeprefix(f"{OWN}-")
+    name = str(RESOURCES[alarm]["Properties"]["AlarmName"]["Fn::Sub"]).removeprefix(f"{OWN}/")
     # Those of the datasets have one section of the runbook.
     return "stale" if name.endswith("-stale") else name
 
@@ -152,7 +152,7 @@ def test_every_function_has_its_alarms() -> None:
 def test_one_cause_pages_once() -> None:
     rule = COMPOSITE["AlarmRule"]["Fn::Sub"]
     paging = {name for name in ALARMS if "AlarmActions" in RESOURCES[name]["Properties"]}
-    held = set(re.findall(r"ALARM\(\$\{AWS::StackName\}-([a-z-]+)\)", rule))
+    held = set(re.findall(r'ALARM\("\$\{AWS::StackName\}/([a-z-]+)"\)', rule))
 
     assert COMPOSITE["AlarmActions"] == [{"Ref": "SupportTopic"}]
     assert held == {name_of(name) for name in ALARMS if name not in paging}

@@ -182,12 +182,12 @@ def counts_compute_seconds(bench: Bench) -> Finding:
 
 
 @asks_aws
-def names_secrets_plainly(bench: Bench) -> Finding:
+def names_secrets_after_the_stack(bench: Bench) -> Finding:
     answer = bench.client("secretsmanager").describe_secret(
         SecretId=bench.deployed.outputs["LoaderSecretArn"]
     )
     name = answer["Name"]
-    holds = name.startswith(("LoaderSecret", f"{bench.deployed.name}-LoaderSecret"))
+    holds = name == f"{bench.deployed.name}/loader"
     return finding(holds, f"it is called {name}")
 
 

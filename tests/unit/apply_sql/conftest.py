@@ -3,6 +3,7 @@ import itertools
 import json
 import sqlite3
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -17,6 +18,8 @@ EVENTS = Path(__file__).parents[3] / "events" / "apply_sql"
 ADMIN_SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:admin"
 LOADER_SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:loader"
 LOADER_PASSWORD = "correct horse battery staple"
+SPECTRUM_ROLE = "arn:aws:iam::000000000000:role/redshift-pipeline-SpectrumRole-ExAmPlE00000"
+CLOUDFORMATION = "https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com"
 
 
 class Clock:
@@ -194,7 +197,8 @@ class Inbox:
         self.content_types: list[str | None] = []
         self.refusals = 0
         self.server = HTTPServer(("127.0.0.1", 0), self._endpoint())
-        self.url = f"http://127.0.0.1:{self.server.server_port}/answer?signature=abc"
+        self.url = f"{CLOUDFORMATION}/answer?signature=abc"
+        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
 
     def _endpoint(self) -> type[BaseHTTPRequestHandler]:
         inbox = self
@@ -218,8 +222,16 @@ class Inbox:
 
 
 @pytest.fixture
-def inbox() -> Iterator[Inbox]:
+def inbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
     inbox = Inbox()
+    urlopen = urllib.request.urlopen
+
+    def resolved(request: urllib.request.Request, timeout: float) -> Any:
+        """CloudFormation's address leads to the inbox; any other is as it is."""
+        request.full_url = request.full_url.replace(CLOUDFORMATION, inbox.endpoint)
+        return urlopen(request, timeout=timeout)
+
+    monkeypatch.setattr(answer.urllib.request, "urlopen", resolved)
     thread = threading.Thread(target=lambda: inbox.server.serve_forever(poll_interval=0.01))
     thread.start()
     yield inbox
@@ -289,6 +301,10 @@ def invoke(
     monkeypatch.setenv("DATABASE_NAME", "dev")
     monkeypatch.setenv("ADMIN_SECRET_ARN", ADMIN_SECRET)
     monkeypatch.setenv("LOADER_SECRET_ARN", LOADER_SECRET)
+    monkeypatch.setenv("COMPLETED_SECRET_ARNS", f"{LOADER_SECRET},{ADMIN_SECRET}")
+    monkeypatch.setenv("GLUE_DATABASE_NAME", "redshift_pipeline")
+    monkeypatch.setenv("SPECTRUM_ROLE_ARN", SPECTRUM_ROLE)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
     context = SimpleNamespace(
         function_name="ApplySqlFunction",
         memory_limit_in_mb=256,

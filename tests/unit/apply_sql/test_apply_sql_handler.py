@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from apply_sql import answer as answers
 from botocore.exceptions import ClientError
 
 ADMIN_SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:admin"
 LOADER_SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:loader"
 LOADER_PASSWORD = "correct horse battery staple"
+SPECTRUM_ROLE = "arn:aws:iam::000000000000:role/redshift-pipeline-SpectrumRole-ExAmPlE00000"
 VERSION_TABLE = """\
 create schema if not exists etl;
 create table if not exists etl.schema_version (
@@ -345,7 +347,8 @@ def test_workgroup_of_yours_is_found_by_its_arn(
     write_sql(FILES)
     arn = "arn:aws:redshift-serverless:us-east-1:000000000000:workgroup/5440"
     monkeypatch.setenv("WAREHOUSE_NAME", arn)
-    invoke("create", ResourceProperties={"Secrets": [LOADER_SECRET]})
+    monkeypatch.setenv("COMPLETED_SECRET_ARNS", LOADER_SECRET)
+    invoke("create")
 
     assert secrets.held(LOADER_SECRET)["host"] == "other.example.com"
     assert secrets.written == [LOADER_SECRET]
@@ -418,19 +421,94 @@ def test_secret_of_another_shape_fails_without_being_told(
     assert "hunter2" not in answer["Reason"] + log()
 
 
+def test_setting_that_is_not_what_it_stands_for_is_not_put_into_sql(
+    invoke: Invoke, write_sql: WriteSql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sql(FILES)
+    monkeypatch.setenv("DATABASE_NAME", "dev'")
+
+    assert "SubstitutionError: the value for ${Database}" in invoke("create")["Reason"]
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {
+            "Secrets": ["arn:aws:secretsmanager:us-east-1:000000000000:secret:a-neighbours"],
+            "Substitutions": {"SpectrumRoleArn": "arn:aws:iam::000000000000:role/a-neighbours"},
+            "SpectrumRoleArn": "arn:aws:iam::000000000000:role/a-neighbours",
+            "GlueDatabase": "a_neighbours",
+            "Database": "a_neighbours",
+        },
+        {},
+        None,
+    ],
+    ids=["other settings", "no settings", "no properties"],
+)
+def test_whoever_invokes_it_settles_nothing(
+    invoke: Invoke, write_sql: WriteSql, warehouse: Any, secrets: Any, properties: Any
+) -> None:
+    lake = "create view etl.l as select '${SpectrumRoleArn} ${GlueDatabase} ${Database}'"
+    write_sql(FILES | {"views/lake.sql": lake})
+
+    answer = invoke("create", ResourceProperties=properties)
+
+    assert answer["Status"] == "SUCCESS"
+    assert "neighbours" not in json.dumps(warehouse.requests)
+    assert f"'{SPECTRUM_ROLE} redshift_pipeline dev'" in json.dumps(warehouse.requests)
+    assert secrets.written == [LOADER_SECRET, ADMIN_SECRET]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "{inbox}/answer",
+        "https://evil.example.com/answer",
+        "http://cloudformation-custom-resource-response-useast1.s3.amazonaws.com/a",
+        "https://cloudformation-custom-resource-response-evil.s3.amazonaws.com/a",
+        "https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com.evil.com/a",
+        "https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com@evil.com/a",
+        "https://evil.com/cloudformation-custom-resource-response-useast1.s3.amazonaws.com",
+        "https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com:8443/a",
+        "file:///etc/passwd",
+        "",
+        None,
+    ],
+)
+def test_nothing_is_done_for_whoever_wants_the_answer_elsewhere(
+    invoke: Invoke, write_sql: WriteSql, warehouse: Any, inbox: Any, address: str | None
+) -> None:
+    write_sql(FILES)
+    url = address.format(inbox=inbox.endpoint) if address else address
+
+    with pytest.raises(answers.AddressError):
+        invoke("create", ResponseURL=url)
+
+    assert (warehouse.requests, inbox.answers) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("useast1.s3.amazonaws.com", "us-east-1"),
+        ("eucentral1.s3.eu-central-1.amazonaws.com", "eu-central-1"),
+        ("uswest2.s3-us-west-2.amazonaws.com", "us-west-2"),
+        ("usgovwest1.s3.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+        ("apsoutheast5.s3.dualstack.ap-southeast-5.amazonaws.com", "ap-southeast-5"),
+        ("cnnorth1.s3.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+    ],
+)
+def test_addresses_of_cloudformation_are_answered(host: str, region: str) -> None:
+    url = f"https://cloudformation-custom-resource-response-{host}/a?X-Amz-Signature=b"
+
+    answers.check_address(url, region)
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         pytest.param({"RequestType": "Upsert"}, "RequestError: RequestType is 'Upsert'", id="type"),
         pytest.param({"RequestType": None}, "RequestError", id="no type"),
-        pytest.param({"ResourceProperties": {}}, "unknown placeholder ${Database}", id="none"),
-        pytest.param({"ResourceProperties": None}, "AttributeError", id="no properties"),
-        pytest.param(
-            {"ResourceProperties": {"Substitutions": {"Database": "dev'"}}},
-            "SubstitutionError: the value for ${Database}",
-            id="value",
-        ),
-        pytest.param({"ResourceProperties": {"Substitutions": "dev"}}, "TypeError", id="no object"),
     ],
 )
 def test_bad_request_is_answered(

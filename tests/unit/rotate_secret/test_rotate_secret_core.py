@@ -10,7 +10,7 @@ SECRET = json.dumps({"username": "etl_loader", "password": "old", "port": 5439, 
 def test_event_is_a_step() -> None:
     event = {"Step": "finishSecret", "SecretId": "arn", "ClientRequestToken": "v2"}
 
-    assert core.read_event(event) == core.Rotation(core.Step.FINISH, "arn", "v2")
+    assert core.read_event(event, {"arn"}) == core.Rotation(core.Step.FINISH, "arn", "v2")
 
 
 @pytest.mark.parametrize(
@@ -20,12 +20,13 @@ def test_event_is_a_step() -> None:
         {"Step": "dropSecret", "SecretId": "arn", "ClientRequestToken": "v2"},
         {"Step": "createSecret", "ClientRequestToken": "v2"},
         {"Step": "createSecret", "SecretId": "arn"},
+        {"Step": "createSecret", "SecretId": "a neighbour's", "ClientRequestToken": "v2"},
     ],
-    ids=["empty", "unknown step", "no secret", "no version"],
+    ids=["empty", "unknown step", "no secret", "no version", "another secret"],
 )
 def test_other_events_are_refused(event: dict[str, object]) -> None:
     with pytest.raises(core.RequestError):
-        core.read_event(event)
+        core.read_event(event, {"arn"})
 
 
 def test_nothing_but_the_password_changes() -> None:

@@ -133,6 +133,7 @@ def step(
     monkeypatch.setenv("WAREHOUSE_NAME", "redshift-pipeline")
     monkeypatch.setenv("DATABASE_NAME", "dev")
     monkeypatch.setenv("ADMIN_SECRET_ARN", ADMIN)
+    monkeypatch.setenv("ROTATED_SECRET_ARNS", f"{LOADER},{ADMIN}")
     context = SimpleNamespace(
         function_name="RotateSecretFunction",
         memory_limit_in_mb=256,
