@@ -39,14 +39,14 @@ tables:
   days:
     grain: [day, {kind_of_size: size}]
     measures:
-      n: count
+      row_count: count
       late: {count_if: at > at_once}
       amount_total: {sum: amount}
       id_total: {sum: id}
       weight_total: {sum: weight}
       first_at: {min: at}
       last_note: {max: note}
-    computed: {mean: "amount_total / nullif(n, 0)"}
+    computed: {mean: "amount_total / nullif(row_count, 0)"}
   days_without_count:
     grain: [day]
     measures: {amount_sum: {sum: amount}}

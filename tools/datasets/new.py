@@ -87,7 +87,8 @@ def check_free(project: Path, name: str) -> None:
 
 def said(name: str, sample: Path, made: Draft) -> str:
     """What to do now."""
-    looks = f"{made.open_questions} places marked `# Look:`, and " if made.open_questions else ""
+    count = made.open_questions
+    looks = f"{count} place{'s'[: count - 1]} marked `# Look:`, and " if count else ""
     views = " and ".join(f"mart.{table}" for table in made.tables)
     return (
         f"\nLook at sql/datasets/{name}/{SPEC}: {looks}the bounds. After a change: make datasets\n"
