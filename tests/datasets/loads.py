@@ -12,7 +12,7 @@ from tests.sql.loading import Answer, Loading
 from tools.datasets.reading import Folder
 
 # Each version of a key is younger than the one before it.
-UPLOADED_AT = "2026-11-24T10:{minute:02}:{second:02}.000Z"
+UPLOADED_AT = "2013-11-24T10:{minute:02}:{second:02}.000Z"
 
 
 class Refused(str):

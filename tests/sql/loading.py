@@ -28,7 +28,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 WAIT_SECONDS = 20.0
 # No two tests share a partition, also where they make the same load.
 ATTEMPTS = count(2)
-UPLOADED_AT = "2026-11-24T10:00:00.000Z"
+UPLOADED_AT = "2013-11-24T10:00:00.000Z"
 AGGREGATES = {
     "flights": "mart.daily_route_performance_by_file",
     "readings": "mart.daily_readings_by_file",

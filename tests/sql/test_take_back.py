@@ -5,7 +5,7 @@ import pytest
 
 from tests.sql.loading import Answer, Loading, Version, at_once, load_of
 
-TIMES = [f"2026-11-24T{hour}:00:00.000Z" for hour in (10, 11, 12)]
+TIMES = [f"2013-11-24T{hour}:00:00.000Z" for hour in (10, 11, 12)]
 
 
 def versions_of_a_key(loading: Loading) -> list[Version]:

@@ -61,7 +61,7 @@ def test_load_that_comes_again_writes_nothing(loading: Loading) -> None:
 
 
 def test_superseded_file_leaves_the_aggregates_alone(flights: Loading) -> None:
-    flights.load(flights.version(2, uploaded_at="2026-11-24T11:00:00.000Z"))
-    late = flights.version(1, uploaded_at="2026-11-24T10:00:00.000Z")
+    flights.load(flights.version(2, uploaded_at="2013-11-24T11:00:00.000Z"))
+    late = flights.version(1, uploaded_at="2013-11-24T10:00:00.000Z")
 
     assert written(flights, late) == {flights.lock_table, *LEDGER}

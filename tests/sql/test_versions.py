@@ -17,9 +17,9 @@ ORDERS = list(permutations(range(3)))
 def three_versions(loading: Loading) -> list[Version]:
     """Oldest first: the second decides, and within a second the sequencer, if there is one."""
     return [
-        loading.version(1, uploaded_at="2026-11-24T10:00:00.900Z", sequencer="FF"),
-        loading.version(2, uploaded_at="2026-11-24T10:00:01.900Z"),
-        loading.version(3, uploaded_at="2026-11-24T10:00:01.100Z", sequencer=SEQUENCER),
+        loading.version(1, uploaded_at="2013-11-24T10:00:00.900Z", sequencer="FF"),
+        loading.version(2, uploaded_at="2013-11-24T10:00:01.900Z"),
+        loading.version(3, uploaded_at="2013-11-24T10:00:01.100Z", sequencer=SEQUENCER),
     ]
 
 
@@ -99,8 +99,8 @@ def test_sequencers_of_a_second_compare_from_their_left(
 
 
 def test_second_of_the_upload_goes_before_the_sequencer(flights: Loading) -> None:
-    old = flights.version(1, uploaded_at="2026-11-24T09:59:59.999Z", sequencer="FF")
-    new = flights.version(2, uploaded_at="2026-11-24T10:00:00.000Z", sequencer="00")
+    old = flights.version(1, uploaded_at="2013-11-24T09:59:59.999Z", sequencer="FF")
+    new = flights.version(2, uploaded_at="2013-11-24T10:00:00.000Z", sequencer="00")
     flights.load(new)
     flights.load(old)
 
@@ -109,8 +109,8 @@ def test_second_of_the_upload_goes_before_the_sequencer(flights: Loading) -> Non
 
 def test_fractions_of_a_second_decide_nothing(flights: Loading) -> None:
     # A listing knows whole seconds: by its fraction the notified version would be the newer.
-    new = flights.version(1, uploaded_at="2026-11-24T10:00:00.000Z", sequencer="02")
-    old = flights.version(2, uploaded_at="2026-11-24T10:00:00.999Z", sequencer="01")
+    new = flights.version(1, uploaded_at="2013-11-24T10:00:00.000Z", sequencer="02")
+    old = flights.version(2, uploaded_at="2013-11-24T10:00:00.999Z", sequencer="01")
     flights.load(new)
     flights.load(old)
 
@@ -135,9 +135,9 @@ def test_file_id_decides_where_nothing_else_does(
 def test_keys_that_differ_in_trailing_blanks_are_two_files(
     flights: Loading, names: tuple[str, str]
 ) -> None:
-    one = flights.version(1, name=names[0], uploaded_at="2026-11-24T10:00:00.000Z")
-    two = flights.version(2, name=names[1], uploaded_at="2026-11-24T11:00:00.000Z")
-    three = flights.version(3, name=names[0], uploaded_at="2026-11-24T12:00:00.000Z")
+    one = flights.version(1, name=names[0], uploaded_at="2013-11-24T10:00:00.000Z")
+    two = flights.version(2, name=names[1], uploaded_at="2013-11-24T11:00:00.000Z")
+    three = flights.version(3, name=names[0], uploaded_at="2013-11-24T12:00:00.000Z")
     flights.load(one)
     flights.load(two)
     assert flights.view() == flights.amount_to(one, two)
@@ -156,8 +156,8 @@ def test_keys_that_differ_in_trailing_blanks_are_two_files_of_one_batch(flights:
 
 
 def test_versions_of_other_keys_are_left_alone(loading: Loading) -> None:
-    one = loading.version(1, name="one.csv", uploaded_at="2026-11-24T10:00:00.000Z")
-    two = loading.version(2, name="two.csv", uploaded_at="2026-11-24T11:00:00.000Z")
+    one = loading.version(1, name="one.csv", uploaded_at="2013-11-24T10:00:00.000Z")
+    two = loading.version(2, name="two.csv", uploaded_at="2013-11-24T11:00:00.000Z")
     loading.load(one)
     loading.load(two)
 
@@ -169,8 +169,8 @@ def test_gateways_stub_beside_its_file_is_no_empty_file(
     flights: Loading, order: tuple[int, int]
 ) -> None:
     """SFTP gateways put an empty object under the final key, and then the file."""
-    stub = flights.version(1, uploaded_at="2026-11-24T10:00:00.100Z", sequencer="F0", body=b"")
-    file = flights.version(2, uploaded_at="2026-11-24T10:00:00.900Z", sequencer="F1")
+    stub = flights.version(1, uploaded_at="2013-11-24T10:00:00.100Z", sequencer="F0", body=b"")
+    file = flights.version(2, uploaded_at="2013-11-24T10:00:00.900Z", sequencer="F1")
 
     answer = flights.load(*[(stub, file)[place] for place in order])
 
