@@ -50,6 +50,7 @@ DIVIDED = "tests/pipeline/test_divided_batches.py::"
 RERUN = "tests/pipeline/test_rerun.py::"
 PRIVILEGES = "tests/sql/test_privileges.py::"
 TURNS = "tests/sql/test_turns.py::"
+OWN_INPUT = "tests/statemachine/test_own_input.py::"
 LEDGER = "tests/sql/test_ledger.py::"
 MUTATIONS = (
     Mutation(
@@ -222,6 +223,36 @@ MUTATIONS = (
         "statemachine/load.asl.yaml",
         (("$states.context.Execution.Id & ' ' & $load_attempt", "$states.context.Execution.Id"),),
         "tests/faults/test_kill.py::test_warehouse_killed_during_a_call",
+    ),
+    Mutation(
+        "the check that a file has its own file_id",
+        "statemachine/load.asl.yaml",
+        (("              and $file.file_id = $id\n", ""),),
+        OWN_INPUT + "test_crafted_input_is_refused",
+    ),
+    Mutation(
+        "the check that a copy goes to the file's own place in the archive",
+        "statemachine/load.asl.yaml",
+        (("and $substring($file.archive_key, 0, $length($folder)) = $folder", ""),),
+        OWN_INPUT + "test_crafted_input_is_refused",
+    ),
+    Mutation(
+        "the load machine's refusal of times to come",
+        "statemachine/load.asl.yaml",
+        (("              and $file.uploaded_at <= $fromMillis($millis() + 900000)\n", ""),),
+        OWN_INPUT + "test_crafted_input_is_refused",
+    ),
+    Mutation(
+        "the comparison of inputs before an execution counts as a duplicate",
+        "functions/start_loads/core.py",
+        (
+            (
+                'and _identity(_document(execution.get("input"))) == ',
+                "and True or ",
+            ),
+        ),
+        "tests/unit/start_loads/test_start_loads_core.py"
+        "::test_execution_under_a_load_s_name_with_another_input_is_no_duplicate",
     ),
 )
 

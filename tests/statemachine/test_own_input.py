@@ -96,12 +96,23 @@ def replaced(**fields: Any) -> Callable[[Input], None]:
     return lambda document: document.update(fields)
 
 
+def of(**fields: Any) -> Callable[[Input], None]:
+    """An input that is at one with itself, of an upload that there cannot be."""
+    [load] = plan_loads([upload("raw/flights/a.csv", **fields)])
+
+    def change(document: Input) -> None:
+        document.clear()
+        document.update(json.loads(load.to_input()))
+
+    return change
+
+
 CRAFTED: dict[str, Callable[[Input], Any]] = {
     "another's file_id": renamed,
     "another file's file_id": lambda d: changed(file_id=d["files"][1]["file_id"])(d),
     "another's key": changed(key="raw/flights/other.csv"),
     "another version": changed(version_id="v9"),
-    "another bucket": changed(bucket="neighbour"),
+    "another bucket": of(bucket="neighbour"),
     "another dataset's key": changed(key="raw/weather/a.csv"),
     "another dataset": replaced(dataset="weather"),
     "an archive object of others": changed(archive_key="archive/weather/2013/01/02/0/a.csv"),
@@ -127,8 +138,8 @@ CRAFTED: dict[str, Callable[[Input], Any]] = {
     "no dataset": lambda d: d.pop("dataset"),
     "no key": lambda d: d["files"][0].pop("key"),
     "a number for a key": changed(key=5),
-    "a time to come": changed(uploaded_at=iso(datetime.now(UTC) + timedelta(minutes=20))),
-    "the last of times": changed(uploaded_at="9999-12-31T23:59:59.000Z"),
+    "a time to come": of(uploaded_at=iso(datetime.now(UTC) + timedelta(minutes=20))),
+    "the last of times": of(uploaded_at="9999-12-31T23:59:59.000Z"),
     "no time": changed(uploaded_at="yesterday"),
     "a time that is none": changed(uploaded_at="2013-01-02T25:00:00.000Z"),
     "a size that is none": changed(size="x"),
@@ -145,6 +156,7 @@ def test_crafted_input_is_refused(name: str) -> None:
     assert crafted != document
     assert is_own(document)
     assert not is_own(crafted, load.load_id)
+    assert not is_own(crafted, str(crafted.get("load_id")))
 
 
 @pytest.mark.parametrize("document", [{}, [], "x", 5, None, {"load_id": 5, "files": [{}]}])
