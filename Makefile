@@ -36,7 +36,7 @@ export SAM_CLI_TELEMETRY := 0
 export __SAM_CLI_APP_DIR := $(abspath $(VENV)/sam-cli)
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up dashboard test test-long test-docker faults security soak mutations \
+.PHONY: help setup demo up dashboard test test-long test-docker faults security soak mutations bench-load \
 	dataset datasets check check-datasets check-python check-types check-template check-sql check-security audit \
 	build has-env preflight preflight-quick deploy changes execute smoke verify destroy cost year lock clean
 
@@ -81,6 +81,9 @@ soak: $(SET_UP) ## Let random lives of a pipeline pass for ten minutes; ARGS="--
 
 mutations: $(SET_UP) ## Take each guard away in a copy, and see its test fail; ARGS=word picks some
 	@exec $(BIN)/python -m tests.faults.mutations $(ARGS)
+
+bench-load: $(SET_UP) ## Measure a load against a plain insert of its rows; ARGS="--files 30"
+	@PYTHONPATH=functions exec $(BIN)/python -m tests.benchmarks.load_time $(ARGS)
 
 check: check-datasets check-python check-types check-template check-sql check-security ## Check style, types, template, SQL, security, and that nothing written is stale
 
