@@ -11,10 +11,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 
 from local.cloud import ACCOUNT, REGION
+from local.sdk_tasks import RoleClients
 from tests.deployed_pipeline import WEEK, Pipeline
 from tests.operating import wait_until
 from tests.security.grants import logical_ids
@@ -117,20 +117,11 @@ def statements(pipeline: Pipeline) -> list[dict[str, Any]]:
 
 
 def as_role(pipeline: Pipeline, logical_id: str, service: str) -> Any:
-    """A client with the rights of one of the stack's roles."""
-    cloud = pipeline.stack.cloud
+    """A client with the rights of a role of the stack, as the machine of loads has it."""
     names = {logical: physical for physical, logical in logical_ids(pipeline.stack).items()}
-    credentials = cloud.client("sts").assume_role(
-        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{names[logical_id]}", RoleSessionName="markers"
-    )["Credentials"]
-    return boto3.client(
-        service,
-        endpoint_url=cloud.endpoint_url,
-        region_name=REGION,
-        aws_access_key_id=credentials["AccessKeyId"],
-        aws_secret_access_key=credentials["SecretAccessKey"],
-        aws_session_token=credentials["SessionToken"],
-    )
+    role = f"arn:aws:iam::{ACCOUNT}:role/{names[logical_id]}"
+    machine = pipeline.stack.outputs["LoadStateMachineArn"]
+    return RoleClients(pipeline.stack.cloud.endpoint_url, REGION).client(service, role, machine)
 
 
 def places_of(word: str, left_behind: dict[str, str]) -> list[str]:
