@@ -1,4 +1,4 @@
-"""`python -m local up | demo | dashboard`: the laptop cloud with the project's stack in it."""
+"""`python -m local up | mails | demo | dashboard`: the laptop cloud, with the project's stack."""
 
 import argparse
 import logging
@@ -6,12 +6,14 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from local import dashboard, demo, interrupts, sam_local
+from local import dashboard, demo, interrupts, mails, sam_local
 from local.cloud import ACCESS_KEY, REGION, SECRET_KEY, CloudError, LaptopCloud
 from local.deploy import DeployError, build, deploy
 from local.stack import Stack
@@ -34,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return demo.run(console)
         if options.command == "dashboard":
             return _draw_dashboard(console, options.file)
-        return _up(console, options)
+        if options.command == "mails":
+            return _print_mails(console, options.port)
+        return _up(options)
     except (CloudError, DeployError, demo.DemoError) as error:
         console.print(str(error), style="red", markup=False)
         return EXIT_FAILURE
@@ -50,6 +54,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands.add_parser("demo", help="load three datasets, show the results, take it down")
     drawing = commands.add_parser("dashboard", help="draw the dashboard after busy minutes")
     drawing.add_argument("file", type=Path, help="the picture, an SVG")
+    reading = commands.add_parser("mails", help="print the mails that have come to a running cloud")
+    reading.add_argument("--port", type=int, default=4566, help="where AWS is (4566)")
     up = commands.add_parser("up", help="deploy, and keep running until Ctrl-C")
     up.add_argument("--port", type=int, default=4566, help="where AWS is (4566)")
     up.add_argument("--warehouse-port", type=int, default=5439, help="where Redshift is (5439)")
@@ -83,14 +89,34 @@ def _draw_dashboard(console: Console, file: Path) -> int:
     return 0
 
 
-def _up(console: Console, options: argparse.Namespace) -> int:
+def _print_mails(console: Console, port: int) -> int:
+    try:
+        mails.print_new(f"http://127.0.0.1:{port}")
+    except (BotoCoreError, ClientError) as error:
+        console.print(f"Is `make up` running? {error}", style="red", markup=False)
+        return EXIT_FAILURE
+    return 0
+
+
+@contextmanager
+def _phase(name: str) -> Iterator[None]:
+    """Say what is being done, and how long it took: it may take minutes on a busy computer."""
+    print(f"{name} ...", end=" ", flush=True)
+    since = time.monotonic()
+    yield
+    print(f"{time.monotonic() - since:.0f} s", flush=True)
+
+
+def _up(options: argparse.Namespace) -> int:
     bridge = sam_local.bridge_address() if options.sam_local else ""
     cloud = LaptopCloud(options.port, options.warehouse_port, bridge=bridge)
     with interrupts.shielded_run(cloud):
-        with console.status("sam build"):
+        with _phase("Building the functions (sam build)"):
             build_folder = build(cloud)
-        with console.status("sam deploy"):
+        with _phase(f"Deploying {options.stack_name} (sam deploy)"):
             stack = deploy(cloud, options.stack_name, build_folder)
+        for reader in mails.READERS:
+            mails.Mailbox(stack, reader)
         if options.sam_local:
             sam_local.write(stack, build_folder, bridge)
         _print_hints(stack, options.sam_local)
@@ -127,9 +153,11 @@ In another terminal, first:
   export AWS_ENDPOINT_URL={endpoint_url} AWS_DEFAULT_REGION={REGION}
   export AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY={SECRET_KEY}
 
-Then try: load a file, query the result, call the function with an event.
+Then try: load a file, read the mails, query the result, call the function with an event.
 
   {binaries}/aws s3 cp {file} s3://{outputs["RawBucketName"]}/raw/{dataset.name}/
+
+  {binaries}/python -m local mails --port {stack.cloud.port}
 
   PGPASSWORD=$({read_secret} | {pick_password}) \\
     psql -h 127.0.0.1 -p {port} -U etl_admin -d {database} -c '{query}'

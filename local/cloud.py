@@ -208,6 +208,7 @@ class LaptopCloud:
         ministack_plugs.call_services_as_the_machine(self._tasks)
         ministack_plugs.refuse_deletes_by_object()
         ministack_plugs.refuse_cold_copies()
+        ministack_plugs.checksum_copies()
         ministack_plugs.hide_missing_objects()
         ministack_plugs.start_machines_as_the_rule(RoleClients(self.endpoint_url, REGION))
         permissions.ask_for_all_that_a_call_needs()

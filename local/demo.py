@@ -17,6 +17,7 @@ from rich.table import Table
 from local import interrupts
 from local.cloud import LaptopCloud
 from local.deploy import PROJECT, build, deploy
+from local.mails import Mail, Mailbox
 from local.stack import Stack
 from tools.datasets.choosing import folders
 from tools.datasets.reading import Folder
@@ -39,15 +40,6 @@ class DemoError(Exception):
     """The demo cannot go on."""
 
 
-@dataclass(frozen=True)
-class Mail:
-    """A notification as its reader sees it."""
-
-    reader: str
-    subject: str
-    text: str
-
-
 @dataclass
 class Check:
     """A thing that must hold at the end."""
@@ -68,35 +60,6 @@ class Stopwatch:
         now = time.monotonic()
         self.laps[name] = now - self._since
         self._since = now
-
-
-class Mailbox:
-    """A queue that subscribes to a topic, in place of a reader's mail address."""
-
-    def __init__(self, stack: Stack, reader: str, topic_arn: str) -> None:
-        self._stack = stack
-        self._reader = reader
-        self._url = stack.sqs.create_queue(QueueName=f"demo-mail-{reader}")["QueueUrl"]
-        attributes = stack.sqs.get_queue_attributes(
-            QueueUrl=self._url, AttributeNames=["QueueArn"]
-        )["Attributes"]
-        statement = {
-            "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": attributes["QueueArn"],
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        stack.sqs.set_queue_attributes(QueueUrl=self._url, Attributes={"Policy": policy})
-        stack.cloud.client("sns").subscribe(
-            TopicArn=topic_arn, Protocol="sqs", Endpoint=attributes["QueueArn"]
-        )
-
-    def collect(self) -> list[Mail]:
-        """Take out what has come in."""
-        answer = self._stack.sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10)
-        bodies = [json.loads(message["Body"]) for message in answer.get("Messages", [])]
-        return [Mail(self._reader, body.get("Subject", ""), body["Message"]) for body in bodies]
 
 
 def with_examples() -> list[Folder]:
@@ -139,8 +102,8 @@ def _deploy(cloud: LaptopCloud, console: Console, stopwatch: Stopwatch) -> Stack
 
 def _show(stack: Stack, console: Console, stopwatch: Stopwatch) -> list[Check]:
     mailboxes = [
-        Mailbox(stack, "business", stack.outputs["BusinessTopicArn"]),
-        Mailbox(stack, "support", stack.outputs["SupportTopicArn"]),
+        Mailbox(stack, "business"),
+        Mailbox(stack, "support"),
     ]
     datasets = with_examples()
     files = [file for folder in datasets for file in example_files(folder.name)]

@@ -5,6 +5,7 @@ version is pinned: what is replaced here is not a public interface.
 """
 
 import dataclasses
+import hashlib
 import json
 import logging
 import re
@@ -12,6 +13,7 @@ import string
 import threading
 import time
 import weakref
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -642,6 +644,26 @@ def refuse_cold_copies() -> None:
                 return refusal
         answer: Answer = await stock(method, path, headers, body, query)
         return answer
+
+    app.SERVICE_HANDLERS["s3"] = handle
+
+
+def checksum_copies() -> None:
+    """Answer a copy that asks for a SHA-256 with the new object's, as S3 does."""
+    stock = app.SERVICE_HANDLERS["s3"]
+
+    async def handle(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+    ) -> Answer:
+        status, answer_headers, answer = await stock(method, path, headers, body, query)
+        is_asked = headers.get("x-amz-checksum-algorithm", "").upper() == "SHA256"
+        if is_asked and "x-amz-copy-source" in headers and status == 200:
+            _, _, copied = await s3.handle_request("GET", path, {}, b"", {}, internal=True)
+            root = ElementTree.fromstring(answer)
+            checksum = ElementTree.SubElement(root, root.tag.partition("}")[0] + "}ChecksumSHA256")
+            checksum.text = b64encode(hashlib.sha256(copied).digest()).decode()
+            answer = bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
+        return status, answer_headers, answer
 
     app.SERVICE_HANDLERS["s3"] = handle
 

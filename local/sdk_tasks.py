@@ -313,8 +313,12 @@ def _operation(client: Any, call: TaskCall) -> Any:
 
 
 def _states_name(name: str) -> str:
-    """A member's name as Step Functions spells it: DBName is DbName, eTag is ETag."""
-    name = re.sub(r"[A-Z]{2,}(?![a-z])|[A-Z]+(?=[A-Z][a-z])", lambda run: run[0].lower(), name)
+    """A member's name as Step Functions spells it: DBName is DbName, eTag is ETag.
+
+    By the Java SDK's rule, which makes small letters of the capitals at the beginning alone (Utils,
+    unCapitalize): ChecksumSHA256 stays as it is.
+    """
+    name = re.sub(r"^[A-Z]{2,}(?![a-z])|^[A-Z]+(?=[A-Z][a-z])", lambda run: run[0].lower(), name)
     return name[:1].upper() + name[1:]
 
 

@@ -12,6 +12,7 @@ from botocore.parsers import ResponseParserError
 from tools import names
 from tools.checks import Result, State
 from tools.deployments import Deployment
+from tools.parameters import fault
 
 GREEN, AMBER, RED = State.GREEN, State.AMBER, State.RED
 
@@ -48,6 +49,15 @@ def region(deployment: Deployment) -> Result:
             "See whether AWS offers it there by now, or give ClusterArn.",
         )
     return Result(name, GREEN, f"{deployment.region}.")
+
+
+def parameters(deployment: Deployment) -> Result:
+    """Whether CloudFormation will take the parameters that are given."""
+    faults = [text for name, value in deployment.given.items() if (text := fault(name, value))]
+    if faults:
+        step = "Correct --parameter-overrides, or samconfig.toml: docs/parameters.md."
+        return Result("parameters", RED, " ".join(faults), step)
+    return Result("parameters", GREEN, f"{len(deployment.given)} given, each as it may be.")
 
 
 def credentials(deployment: Deployment) -> Result:
@@ -366,12 +376,15 @@ def mails(deployment: Deployment) -> Result:
     missing = [name for name in ("SupportEmail", "BusinessEmail") if not deployment.parameter(name)]
     if not missing:
         return Result("mails", GREEN, "Support and business have an address.")
-    whom = "nobody hears of a failed load" if "SupportEmail" in missing else "nobody hears of data"
-    argument = f"--parameter-overrides {missing[0]}=<address>"
+    whom = {
+        "SupportEmail": "nobody hears of a failed load",
+        "BusinessEmail": "nobody hears of new data",
+    }
+    addresses = " ".join(f"{name}=<mail>" for name in missing)
     return Result(
         "mails",
         AMBER,
-        f"{' and '.join(missing)} not given: {whom}.",
-        "Give it once; CloudFormation keeps it.",
-        f'make deploy ENV={deployment.environment} ARGS="{argument}"',
+        f"{' and '.join(missing)} not given: {', and '.join(whom[name] for name in missing)}.",
+        f"Give {'it' if len(missing) == 1 else 'both'} once; CloudFormation keeps addresses.",
+        f'make deploy ENV={deployment.environment} ARGS="--parameter-overrides {addresses}"',
     )

@@ -34,8 +34,9 @@ LEAST_SECONDS = 60.0
 FILES_PER_LOAD = 100
 # A queue's poller in Lambda asks over five connections, for twenty seconds each.
 POLLS_PER_DAY = 5 * DAY_SECONDS / 20
-# CloudWatch's names that an ordinary load gives a value, for its dataset and over all.
-METRICS = 2 * 8
+# CloudWatch's names that an ordinary load gives a value, for its dataset and over all; and what
+# StartLoadsFunction counts of uploads that it ignores, or that went astray.
+METRICS = 2 * 8 + 2
 # The history of a load with its data, which the machine logs whole: without files, and for each.
 LOG_BYTES, LOG_BYTES_PER_FILE = 28_000, 4_000
 

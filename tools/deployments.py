@@ -1,5 +1,6 @@
 """What is about to be deployed: a stack's name, its parameters, and what there is of it already."""
 
+import re
 import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,9 @@ from tools.stacks import SAMCONFIG, StackError
 
 # The template's, for what is asked for here; tests/unit/test_preflight.py compares.
 DEFAULTS = {"DatabaseName": "dev"}
+OVERRIDE = re.compile(
+    r"(?:ParameterKey=)?(?P<name>\w+)(?:,ParameterValue)?=(?P<value>.*)", re.DOTALL
+)
 # In these a stack has no resources that it would keep.
 UNMADE = {"REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "DELETE_COMPLETE"}
 # A check that cannot reach AWS says so after seconds, not minutes.
@@ -127,8 +131,16 @@ def of_environment(
     )
     configured = settings.get("parameter_overrides", [])
     words = shlex.split(configured) if isinstance(configured, str) else list(configured)
-    given = dict(word.split("=", 1) for word in (*words, *overrides) if "=" in word)
+    given = dict(_override(word) for word in (*words, *overrides))
     return Deployment(environment, stack, session, given)
+
+
+def _override(word: str) -> tuple[str, str]:
+    """Name and value, in either spelling of `sam deploy`. Raises StackError."""
+    match = OVERRIDE.fullmatch(word)
+    if not match:
+        raise StackError(f"--parameter-overrides takes NAME=VALUE, not {word!r}.")
+    return match["name"], match["value"].strip("\"'")
 
 
 @cache

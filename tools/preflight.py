@@ -64,6 +64,7 @@ def results(deployment: Deployment, quick: bool = False) -> Iterator[Result]:
     """What each check finds. Without region and good credentials nothing more is asked."""
     name = _run(account_checks.stack_name, deployment)
     yield name
+    yield _run(account_checks.parameters, deployment)
     for check in (account_checks.region, account_checks.credentials):
         result = _run(check, deployment)
         yield result

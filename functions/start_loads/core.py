@@ -20,7 +20,9 @@ from start_loads.shown import shown
 MAX_FILES_PER_LOAD = 100
 # Redshift's VARCHAR holds 65,535 bytes. Entries are counted at their longest spelling: nobody knows
 # which one Step Functions takes.
-MAX_MANIFEST_BYTES = 60_000
+MAX_MANIFEST_BYTES = 64_000
+# The machine hands on the beginning of each file's checksum: so many characters of Base64.
+MAX_CONTENT_LENGTH = 22
 MAX_KEY_BYTES = 1_024
 # What S3's own stay within. Longer ones would make the input of a load, its neighbours' too, one
 # that Step Functions does not take; or the ledger one that it cuts.
@@ -155,8 +157,9 @@ class UploadedFile:
             "sequencer": self.sequencer,
             "size": self.size,
             "uploaded_at": self.uploaded_at,
-            # The machine finds out; this is the longer of its two spellings.
+            # The machine finds these two out; here they stand at their longest.
             "is_gone": False,
+            "content": "=" * MAX_CONTENT_LENGTH,
         }
 
     def to_input(self) -> dict[str, Any]:
@@ -423,14 +426,25 @@ def _upload(bucket: str, key: str, size: int, **fields: str) -> UploadedFile | S
     if reason := reason_to_refuse(key, size):
         is_astray = key.startswith("raw/") and reason == OUTSIDE
         return SkippedRecord(bucket, key, reason, ASTRAY_METRIC if is_astray else "")
-    if pattern := matching_pattern(key):
-        return SkippedRecord(bucket, key, f"no upload: it matches {pattern}", IGNORED_METRIC)
+    if reason := reason_to_ignore(key, size):
+        return SkippedRecord(bucket, key, f"no upload: {reason}", IGNORED_METRIC)
     return _uploaded_file(bucket=bucket, key=key, size=size, **fields)
 
 
 def is_upload(key: str, size: int) -> bool:
     """Whether this (decoded) key is to be loaded. `size` is in bytes."""
-    return not reason_to_refuse(key, size) and not matching_pattern(key)
+    return not reason_to_refuse(key, size) and not reason_to_ignore(key, size)
+
+
+def reason_to_ignore(key: str, size: int) -> str:
+    """Why this key of a dataset is no upload; "" where it is one. `size` is in bytes.
+
+    A gateway writes an empty object when a transfer begins, and the file under the same key later.
+    """
+    if size == 0:
+        return "it is empty"
+    pattern = matching_pattern(key)
+    return pattern and f"it matches {pattern}"
 
 
 def reason_to_refuse(key: str, size: int) -> str:

@@ -12,8 +12,12 @@
 --             p_aggregate_rows   in and out: rows written to the aggregate table
 --             p_empty_file_ids   out: the files that gave no row, separated by commas
 --             p_dates_covered    out: yyyy-mm-dd to yyyy-mm-dd; one date where both are the same
--- Reads:      the temporary tables load_files (etl.register_files) and load_rows (the dataset's
---             procedure: file_id, line, is_header, reject_reason)
+--             p_reject_reasons   out: the five most frequent, a line each: how often, and which
+--             p_rejected_files   out: file_id:rows of the files that have rejected rows
+--             p_same_files       out: files whose content another key of the dataset brought within
+--                                the last day, a line each: file_id, a blank, that key; at most 20
+-- Reads:      the temporary tables load_manifest and load_files (etl.register_files) and load_rows
+--             (the dataset's procedure: file_id, line, is_header, reject_reason)
 -- Writes:     etl.loads, etl.loaded_files, etl.rejected_rows
 -- Errors:     a load that is in the ledger with other files; a file whose header is another, that
 --             holds no readable row, or of which nothing was read; rows read <> rows aggregated +
@@ -37,7 +41,8 @@ create or replace procedure etl.finish_load(
     inout p_empty_file_ids varchar(4096),
     inout p_dates_covered varchar(32),
     inout p_reject_reasons varchar(4096),
-    inout p_rejected_files varchar(8192)
+    inout p_rejected_files varchar(8192),
+    inout p_same_files varchar(32768)
 )
 as $$
 declare
@@ -77,10 +82,11 @@ begin
 
         select
             status, files_loaded, files_skipped, source_rows, rejected_rows, aggregate_rows,
-            empty_file_ids, nvl(dates_covered, ''), nvl(reject_reasons, ''), nvl(rejected_files, '')
+            empty_file_ids, nvl(dates_covered, ''), nvl(reject_reasons, ''), nvl(rejected_files, ''),
+            nvl(same_files, '')
         into
             p_status, p_files_loaded, p_files_skipped, p_source_rows, p_rejected_rows, p_aggregate_rows,
-            p_empty_file_ids, p_dates_covered, p_reject_reasons, p_rejected_files
+            p_empty_file_ids, p_dates_covered, p_reject_reasons, p_rejected_files, p_same_files
         from etl.loads
         where load_id = p_load_id;
         return;
@@ -132,8 +138,16 @@ begin
     if v_new_files > 0 then
         insert into etl.loaded_files (
             file_id, dataset, load_id, object_key, version_id, sequencer, size_bytes, uploaded_at,
-            status, source_rows, rejected_rows, loaded_at
+            status, source_rows, rejected_rows, loaded_at, content
         )
+        with contents as (
+            select
+                cast(entry.file_id as varchar(32)) as file_id,
+                max(nullif(cast(entry.content as varchar(64)), '')) as content
+            from load_manifest as manifest, manifest.entries as entry
+            group by cast(entry.file_id as varchar(32))
+        )
+
         select
             load_files.file_id,
             p_dataset as dataset,
@@ -146,10 +160,35 @@ begin
             load_files.status,
             case when load_files.status = 'loaded' then load_counts.source_rows else 0 end as source_rows,
             case when load_files.status = 'loaded' then load_counts.rejected_rows else 0 end as rejected_rows,
-            getdate() as loaded_at
+            getdate() as loaded_at,
+            contents.content
         from load_files
-        inner join load_counts on load_files.file_id = load_counts.file_id;
+        inner join load_counts on load_files.file_id = load_counts.file_id
+        left join contents on load_files.file_id = contents.file_id;
     end if;
+
+    -- Files without a row are all alike. A further version of a key is no other key.
+    select nvl(listagg(same.file_id || ' ' || same.other_key, chr(10)) within group (order by same.file_position), '') into p_same_files
+    from (
+        select
+            given.file_id,
+            min(other.object_key) as other_key,
+            row_number() over (order by min(given.object_key), given.file_id) as file_position
+        from etl.loaded_files as given
+        inner join etl.loaded_files as other
+            on
+                given.content = other.content
+                and given.object_key || '.' <> other.object_key || '.'
+        where
+            given.load_id = p_load_id
+            and given.status = 'loaded'
+            and given.source_rows > 0
+            and other.dataset = p_dataset
+            and other.status = 'loaded'
+            and other.loaded_at >= dateadd(day, -1, getdate())
+        group by given.file_id
+    ) as same
+    where same.file_position <= 20;
 
     p_status := 'loaded';
     select
@@ -186,12 +225,12 @@ begin
     insert into etl.loads (
         load_id, dataset, run_id, status, files_loaded, files_skipped, source_rows,
         rejected_rows, aggregate_rows, empty_file_ids, dates_covered, reject_reasons,
-        rejected_files, started_at, finished_at
+        rejected_files, same_files, started_at, finished_at
     )
     values (
         p_load_id, p_dataset, p_run_id, p_status, p_files_loaded, p_files_skipped, p_source_rows,
         p_rejected_rows, p_aggregate_rows, p_empty_file_ids, p_dates_covered, p_reject_reasons,
-        p_rejected_files, p_started_at, getdate()
+        p_rejected_files, p_same_files, p_started_at, getdate()
     );
 end;
 $$

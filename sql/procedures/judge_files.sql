@@ -28,6 +28,10 @@ declare
     v_header_rows bigint;
     v_line varchar(65535);
     v_hint varchar(256);
+    v_same integer := 0;
+    v_from integer := 0;
+    v_expected varchar(256);
+    v_others varchar(64);
     v_reason varchar(1024);
 begin
     -- Who pads the header pads the rows.
@@ -92,8 +96,8 @@ begin
         end;
     if v_bad_files > 0 then
         select object_key into v_object_key from load_counts where file_id = v_file_id;
-        raise exception 'file %: nothing was read from it although it is not empty (% such files in this load)',
-            v_object_key, v_bad_files;
+        v_others := case when v_bad_files > 1 then ' (' || v_bad_files || ' such files in this load)' else '' end;
+        raise exception 'file %: nothing was read from it although it is not empty%', v_object_key, v_others;
     end if;
 
     select count(*), min(file_id) into v_bad_files, v_file_id
@@ -118,11 +122,23 @@ begin
         from load_rows
         where file_id = v_file_id and kind = 'row' and left(line, 3) = 'ï»¿';
         -- Letters sort behind digits: among rows of numbers the greatest is the stray header.
-        select nvl(left(max(line), 300), '') into v_line
+        select nvl(max(line), '') into v_line
         from load_rows
         where file_id = v_file_id and kind = 'row';
-        raise exception 'file %: expected one header row "%", found %; one of its rows is "%"% (% such files in this load)',
-            v_object_key, p_header, v_header_rows, v_line, v_hint, v_bad_files;
+        -- Of both, what stands around their first difference.
+        while v_same < least(len(p_header), len(v_line)) and substring(p_header, v_same + 1, 1) = substring(v_line, v_same + 1, 1) loop
+            v_same := v_same + 1;
+        end loop;
+        v_from := greatest(v_same - 20, 0);
+        v_expected := case when v_from > 0 then '...' else '' end || substring(p_header, v_from + 1, 60)
+            || case when len(p_header) > v_from + 60 then '...' else '' end;
+        v_line := case when v_from > 0 then '...' else '' end || substring(v_line, v_from + 1, 60)
+            || case when len(v_line) > v_from + 60 then '...' else '' end;
+        if v_bad_files > 1 then
+            v_hint := v_hint || ' (' || v_bad_files || ' such files in this load)';
+        end if;
+        raise exception 'file %: expected one header row "%", found %; one of its rows is "%"%',
+            v_object_key, v_expected, v_header_rows, v_line, v_hint;
     end if;
 
     select count(*), min(file_id) into v_bad_files, v_file_id
@@ -131,8 +147,8 @@ begin
     if v_bad_files > 0 then
         select object_key into v_object_key from load_counts where file_id = v_file_id;
         select max(reject_reason) into v_reason from load_rows where file_id = v_file_id and kind = 'row';
-        raise exception 'file %: none of its rows can be read, for example "%" (% such files in this load)',
-            v_object_key, v_reason, v_bad_files;
+        v_others := case when v_bad_files > 1 then ' (' || v_bad_files || ' such files in this load)' else '' end;
+        raise exception 'file %: none of its rows can be read, for example "%"%', v_object_key, v_reason, v_others;
     end if;
 
     select nvl(sum(source_rows - rejected_rows), 0) into p_counted_rows

@@ -1,8 +1,9 @@
 -- Purpose:    says for each file of a batch what it means to this load.
 -- Parameters: p_dataset   the dataset's name
 --             p_files     JSON array of at most 100 {file_id, key, version_id, sequencer, size,
---                         uploaded_at, is_gone}; uploaded_at is ISO 8601 in UTC, is_gone says
---                         that the version could not be staged, since it is not in raw/ any more
+--                         uploaded_at, is_gone, content}; uploaded_at is ISO 8601 in UTC,
+--                         is_gone says that the version could not be staged, since it is not in
+--                         raw/ any more; content is the same for the same bytes
 --             p_same_key  what a further version of a key means: replace or append
 -- Reads:      etl.loaded_files
 -- Writes:     the temporary tables load_manifest (the entries, as given) and load_files, one row a
@@ -32,6 +33,7 @@ declare
     v_bad_entries bigint;
     v_lost_files bigint;
     v_object_key varchar(1024);
+    v_others varchar(64);
 begin
     if p_same_key not in ('replace', 'append') then
         raise exception 'dataset %: same_key must be replace or append, not "%"', p_dataset, p_same_key;
@@ -218,8 +220,9 @@ begin
     from load_files
     where is_gone and status in ('loaded', 'superseded');
     if v_lost_files > 0 then
-        raise exception 'file %: this version is no longer in the raw bucket and was never loaded (% such files in this load)',
-            v_object_key, v_lost_files;
+        v_others := case when v_lost_files > 1 then ' (' || v_lost_files || ' such files in this load)' else '' end;
+        raise exception 'file %: this version is no longer in the raw bucket and was never loaded%',
+            v_object_key, v_others;
     end if;
 end;
 $$

@@ -16,7 +16,7 @@ from tools.datasets.resources import BEGIN, END, with_datasets
 FOLDER = Path(__file__).parent
 LOAD_ARGUMENTS = (
     "(varchar, varchar, varchar, varchar, varchar, bigint, bigint, bigint, bigint, bigint, varchar,"
-    " varchar, varchar, varchar)"
+    " varchar, varchar, varchar, varchar)"
 )
 
 

@@ -26,7 +26,7 @@ from tests.faults.operation import NotQuietError
 from tests.operating import enable_queue, received, sweep
 
 NAMES = ("a.csv", "b.csv", "c (1).csv")
-SHAPES = ("good", "some rows rejected", "header only", "empty", "bad")
+SHAPES = ("good", "some rows rejected", "header only", "bad")
 # Nothing of a load that ended just now may be cleared up: its statement may still read it.
 LEFTOVER_MINUTES = 60.0
 MAX_STRIKES = 8
@@ -266,8 +266,6 @@ def _body(dataset: str, shape: str, number: int) -> bytes:
             return made.file(number, rows=4, rejected=2)
         case "header only":
             return made.file(number, rows=0)
-        case "empty":
-            return b""
         case _:
             return made.file(number)
 

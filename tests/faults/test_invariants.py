@@ -26,7 +26,7 @@ def healthy(laboratory: Laboratory) -> tuple[World, Observed]:
     with operation.paused():
         first = world.put("raw/flights/oracle/twice.csv", FLIGHTS.file(1))
         world.put("raw/flights/oracle/good.csv", FLIGHTS.file(2, rows=4, rejected=1))
-        world.put("raw/flights/oracle/empty.csv", b"")
+        world.put("raw/flights/oracle/empty.csv", FLIGHTS.file(8, rows=0))
         world.put("raw/readings/oracle/again.csv", READINGS.file(6, rows=5))
         world.put("raw/flights/oracle/bad.csv", FLIGHTS.bad_file(3))
         gone = world.put("raw/flights/oracle/gone.csv", FLIGHTS.file(4))

@@ -2,7 +2,9 @@
 
 import json
 import time
+from base64 import b64encode
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -262,6 +264,18 @@ def test_object_in_glacier_is_not_copied(s3: Any, task: Task) -> None:
 
     assert execution["status"] == "FAILED"
     assert "not valid for the object's storage class" in execution["cause"]
+
+
+def test_copy_tells_the_checksum_of_the_whole_object_if_asked(s3: Any, task: Task) -> None:
+    put(s3, "whole", b"a" * 100)
+    copying = {"Bucket": BUCKET, "Key": "copied", "CopySource": f"{BUCKET}/whole"}
+
+    plain = outcome(task("s3:copyObject", copying, READ))
+    asked = outcome(task("s3:copyObject", {**copying, "ChecksumAlgorithm": "SHA256"}, READ))
+
+    assert "ChecksumSHA256" not in plain["CopyObjectResult"]
+    checksum = b64encode(sha256(b"a" * 100).digest()).decode()
+    assert asked["CopyObjectResult"]["ChecksumSHA256"] == checksum
 
 
 def test_object_that_is_there_is_not_written_again(s3: Any, task: Task) -> None:

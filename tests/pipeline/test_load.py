@@ -115,12 +115,11 @@ def test_any_key_loads_like_any_other(pipeline: Pipeline, key: str) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        pytest.param(b"", id="no byte"),
         pytest.param(WEEK[0].read_bytes().split(b"\n")[0] + b"\n", id="header only"),
         pytest.param(gzip.compress(b""), id="gzip of nothing"),
     ],
 )
-def test_empty_file_is_loaded_with_0_rows_and_named(pipeline: Pipeline, body: bytes) -> None:
+def test_file_without_a_row_is_loaded_and_named(pipeline: Pipeline, body: bytes) -> None:
     key = "raw/flights/empty.csv" + (".gz" if body[:2] == b"\x1f\x8b" else "")
     execution = pipeline.load((key, body))
 
@@ -130,6 +129,28 @@ def test_empty_file_is_loaded_with_0_rows_and_named(pipeline: Pipeline, body: by
     assert mail.message.endswith(f"Files without a row:\n  {key}")
     assert pipeline.query("select status, source_rows from etl.loaded_files") == [("loaded", 0)]
     assert len(pipeline.keys("Archive")) == 1
+
+
+@pytest.mark.parametrize("comes_together", [False, True], ids=["alone", "with its file"])
+def test_stub_of_a_gateway_takes_no_row_away_and_sends_no_mail(
+    pipeline: Pipeline, comes_together: bool
+) -> None:
+    key = "raw/flights/day.csv"
+    pipeline.load((key, WEEK[0]))
+    pipeline.mails("Business")
+
+    pipeline.upload(key, b"")
+    if not comes_together:
+        pipeline.upload("raw/flights/marker.csv", WEEK[1])
+        assert [load["status"] for load in pipeline.next_loads()] == ["SUCCEEDED"]
+        assert pipeline.query(VIEW) == independently(WEEK[:2])
+        assert pipeline.sweep()["requeued_files"] == 0
+    pipeline.load((key, WEEK[2]))
+
+    assert pipeline.query("select count(*) from etl.loaded_files where source_rows = 0") == [(0,)]
+    assert all("Files without a row" not in mail.message for mail in pipeline.mails("Business"))
+    assert pipeline.mails("Support") == []
+    assert pipeline.sweep()["requeued_files"] == 0
 
 
 def test_rows_that_cannot_be_read_are_counted_and_kept(pipeline: Pipeline) -> None:

@@ -26,7 +26,7 @@ MASKS = {
     r"-[0-9a-f]{24}\b": "-<batch>",
     r"\d{4}/\d\d/\d\d": "<yyyy/mm/dd>",
     r"(took: |uploaded: )\d+ s": r"\1<n> s",
-    r"until \d{4}-\d\d-\d\d \d\d:59": "until <the end of the hour>",
+    r"until\n\d{4}-\d\d-\d\d \d\d:59": "until\n<the end of the hour>",
 }
 # What a key may hold, and would like to be.
 FORGERY = "a\nNext step: Run rm -rf /\n.csv"
@@ -89,6 +89,17 @@ def test_business_mail_counts_rejected_rows_by_reason_and_by_file(pipeline: Pipe
     [mail] = pipeline.mails("Business")
 
     assert_golden(mail, "loaded_with_rejects")
+
+
+def test_business_mail_names_the_same_content_under_two_keys(pipeline: Pipeline) -> None:
+    """S3's checksum tells it, in a load and in the ledger; the ETag differs by parts and keys."""
+    pipeline.load(("raw/flights/renamed.csv", DAY), ("raw/flights/day.csv", DAY))
+    [mail] = pipeline.mails("Business")
+    pipeline.load(("raw/flights/later.csv", DAY))
+    [later] = pipeline.mails("Business")
+
+    assert_golden(mail, "loaded_the_same_twice")
+    assert later.message.endswith("  raw/flights/later.csv\n    is the same as raw/flights/day.csv")
 
 
 def test_business_mail_speaks_of_one_row(pipeline: Pipeline) -> None:

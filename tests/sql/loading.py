@@ -7,17 +7,19 @@ bucket, catalog and warehouse; the procedures are those that were deployed.
 import json
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
+from hashlib import sha256
 from itertools import count
 from typing import Any, NamedTuple
 
 import psycopg
-from start_loads.core import Load, UploadedFile, plan_loads
+from start_loads.core import MAX_CONTENT_LENGTH, Load, UploadedFile, plan_loads
 
 from local import spectrum
 from local.stack import Stack
@@ -48,6 +50,7 @@ class Answer(NamedTuple):
     dates_covered: str
     reject_reasons: str
     rejected_files: str
+    same_files: str
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,11 @@ class Version:
     @property
     def file_id(self) -> str:
         return self.file.file_id
+
+    def entry(self) -> dict[str, Any]:
+        """What the procedure is told of it."""
+        content = b64encode(sha256(self.body).digest()).decode()[:MAX_CONTENT_LENGTH]
+        return {**self.file.manifest_entry(), "content": content}
 
 
 @dataclass
@@ -102,7 +110,8 @@ class Loading:
 
     def load_in(self, connection: Connection, *versions: Version) -> Answer:
         load = load_of(*versions)
-        entries = [file.manifest_entry() for file in load.files]
+        of_file = {version.file_id: version.entry() for version in versions}
+        entries = [of_file[file.file_id] for file in load.files]
         return self.call_in(connection, self.staged(load, versions), load.load_id, entries)
 
     def staged(self, load: Load, versions: Iterable[Version]) -> str:
@@ -129,7 +138,7 @@ class Loading:
         spectrum.refresh(self.stack.warehouse)
         row = connection.execute(
             f"call etl.load_{self.dataset.name}"
-            "(%s, %s, %s, %s, '', 0, 0, 0, 0, 0, '', '', '', '')".encode(),
+            "(%s, %s, %s, %s, '', 0, 0, 0, 0, 0, '', '', '', '', '')".encode(),
             (run_id, load_id, json.dumps(entries), self.dataset.same_key),
         ).fetchone()
         assert row is not None

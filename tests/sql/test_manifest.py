@@ -7,13 +7,15 @@ from typing import Any
 
 import jsonata
 import yaml
-from start_loads.core import MAX_MANIFEST_BYTES, UploadedFile, plan_loads
+from start_loads.core import MAX_CONTENT_LENGTH, MAX_MANIFEST_BYTES, UploadedFile, plan_loads
 
 ROOT = Path(__file__).parents[2]
 SUBMIT_LOAD = yaml.safe_load((ROOT / "statemachine" / "load.asl.yaml").read_text())["States"][
     "SubmitLoad"
 ]
 REGISTER_FILES = (ROOT / "sql" / "procedures" / "register_files.sql").read_text()
+FINISH_LOAD = (ROOT / "sql" / "procedures" / "finish_load.sql").read_text()
+CONTENT = "=" * MAX_CONTENT_LENGTH
 
 FILES = [
     UploadedFile(
@@ -31,6 +33,7 @@ def manifest(load_input: dict[str, Any], gone_file_ids: list[str]) -> list[dict[
         {
             "states": {"context": {"Execution": {"Input": load_input}}},
             "gone_file_ids": gone_file_ids,
+            "contents": {FILES[0].file_id: CONTENT, FILES[1].file_id: CONTENT},
         },
     )
     assert len(text.encode()) <= MAX_MANIFEST_BYTES
@@ -56,7 +59,7 @@ def test_machine_tells_which_files_are_gone() -> None:
 
 
 def test_procedure_reads_every_field_and_no_other() -> None:
-    read = re.findall(r"cast\(entry\.(\w+) as ", REGISTER_FILES)
+    read = set(re.findall(r"cast\(entry\.(\w+) as ", REGISTER_FILES + FINISH_LOAD))
 
     assert sorted(read) == sorted(FILES[0].manifest_entry())
 

@@ -16,7 +16,7 @@ SYSTEM = """(
     'pg_catalog', 'information_schema', 'pg_toast',
     'redshift', 'redshift_comparison', 'redshift_spectrum'
 )"""
-LOAD = "call etl.load_{}('run', 'load', '[]', 'replace', '', 0, 0, 0, 0, 0, '', '', '', '')"
+LOAD = "call etl.load_{}('run', 'load', '[]', 'replace', '', 0, 0, 0, 0, 0, '', '', '', '', '')"
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ NOT_FOR_LOADING = [
     "call etl.create_daily_route_performance_by_file()",
     "call etl.register_files('flights', '[]', 'replace')",
     "call etl.finish_load("
-    "'f', 'r', 'l', '2026-01-01', 0, null, null, '', 0, 0, 0, 0, 0, '', '', '', '')",
+    "'f', 'r', 'l', '2026-01-01', 0, null, null, '', 0, 0, 0, 0, 0, '', '', '', '', '')",
     "call etl.judge_files('', 0)",
     "call etl.check_columns('flights', 'daily_route_performance_by_file', 'x', 0)",
     "call etl.extend_daily_route_performance_by_file()",

@@ -202,3 +202,45 @@ def test_crafted_manifest_is_refused(flights: Loading, crafted: dict[str, object
         flights.call_in(connection, flights.staged(load, [version]), load.load_id, entries)
     flights.load(version)
     assert flights.statuses() == {version.file_id: "loaded"}
+
+
+def test_same_content_under_two_keys_is_told_and_counts_twice(flights: Loading) -> None:
+    body = flights.dataset.file(1)
+    first, second, third = (
+        flights.version(number, name=f"{number}.csv", body=body) for number in (1, 2, 3)
+    )
+    other = flights.version(4, name="other.csv")
+
+    together = flights.load(first, second, other)
+    later = flights.load(third)
+
+    assert dict(line.split(" ", 1) for line in together.same_files.splitlines()) == {
+        first.file_id: second.file.key,
+        second.file_id: first.file.key,
+    }
+    assert later.same_files == f"{third.file_id} {first.file.key}"
+    assert later.files_loaded == 1
+    assert flights.load(third) == later
+
+
+def test_same_content_is_told_for_a_day_and_of_no_other_version_of_the_key(
+    flights: Loading,
+) -> None:
+    body = flights.dataset.file(1)
+    first = flights.version(1, body=body)
+    again = flights.version(2, body=body, uploaded_at="2026-11-24T11:00:00.000Z")
+    later = flights.version(3, name="later.csv", body=body)
+    header_only = [
+        flights.version(number, name=f"{number}.csv", body=flights.dataset.file(9, rows=0))
+        for number in (4, 5)
+    ]
+
+    flights.load(first)
+    assert flights.load(again).same_files == ""
+    assert flights.load(*header_only).same_files == ""
+
+    with flights.session("AdminSecretArn") as connection:
+        connection.execute(
+            "update etl.loaded_files set loaded_at = loaded_at - interval '25 hours'"
+        )
+    assert flights.load(later).same_files == ""

@@ -15,6 +15,7 @@ ROW: list[dict[str, Any]] = [
     {"StringValue": "2013-01-01 to 2013-01-07"},
     {"StringValue": "3 dest: missing\n2 distance: above 20000"},
     {"StringValue": "abc:3,def:2"},
+    {"StringValue": "abc raw/flights/b.csv"},
 ]
 READ = {
     "status": "loaded",
@@ -27,6 +28,7 @@ READ = {
     "dates_covered": "2013-01-01 to 2013-01-07",
     "reject_reasons": "3 dest: missing\n2 distance: above 20000",
     "rejected_files": "abc:3,def:2",
+    "same_files": "abc raw/flights/b.csv",
 }
 NOTHING = {name: "loaded" if name == "status" else type(value)() for name, value in READ.items()}
 

@@ -66,6 +66,7 @@ VARIABLES: dict[str, Any] = {
         "empty_file_ids": "1" * 32,
         "reject_reasons": f"3 dest: {HOSTILE}\n2 distance: above 20000",
         "rejected_files": f"{'1' * 32}:5",
+        "same_files": f"{'1' * 32} raw/flights/{HOSTILE}",
         **dict.fromkeys(("files_loaded", "files_skipped", "source_rows", "rejected_rows"), 1),
     },
 }
@@ -187,7 +188,9 @@ def test_subject_to_support_names_stack_dataset_and_file(
 
 
 def test_mail_of_a_load_without_rejects_ends_in_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    nothing = dict.fromkeys(("reject_reasons", "rejected_files", "empty_file_ids"), "")
+    nothing = dict.fromkeys(
+        ("reject_reasons", "rejected_files", "same_files", "empty_file_ids"), ""
+    )
     monkeypatch.setitem(VARIABLES, "load_result", {**VARIABLES["load_result"], **nothing})
     [business] = [task for name, task in PUBLISHING.items() if "Business" in name]
 
@@ -202,4 +205,5 @@ def test_business_reads_rejected_rows_by_reason_and_by_file() -> None:
     message = dict(texts(business))["Message"]
 
     assert f"most frequent:\n  3: dest: {SHOWN}\n  2: distance: above 20000\n" in message
-    assert f"by file:\n  5: raw/flights/{SHOWN}\n\nFiles without a row:\n" in message
+    assert f"by file:\n  5: raw/flights/{SHOWN}\n\nThe same content under" in message
+    assert f"  raw/flights/{SHOWN}\n    is the same as raw/flights/{SHOWN}\n" in message

@@ -248,6 +248,23 @@ CASES: list[tuple[Callable[[Any], Result], Account, State, str]] = [
     (ACC.stack_name, Account("Pipeline"), RED, "upper-case"),
     (ACC.stack_name, Account("pipe--line"), RED, "single hyphens"),
     (ACC.stack_name, Account("ab"), RED, "too short"),
+    (ACC.parameters, Account(), GREEN, "0 given"),
+    (ACC.parameters, Account(**OF_CLUSTER, BaseCapacity="8"), GREEN, "3 given, each as it may be"),
+    (
+        ACC.parameters,
+        Account(SuportEmail="a@b.c"),
+        RED,
+        "no parameter of the template: SupportEmail?",
+    ),
+    (
+        ACC.parameters,
+        Account(SupportEmail="a b@c.d"),
+        RED,
+        "SupportEmail may not be a b@c.d. Leave",
+    ),
+    (ACC.parameters, Account(BaseCapacity="9"), RED, "BaseCapacity may be 4, 8, 16"),
+    (ACC.parameters, Account(SweepMinutes="1"), RED, "at least 2 and at most 1440, not 1"),
+    (ACC.parameters, Account(WaitingMinutes="soon"), RED, "WaitingMinutes is a number, not soon"),
     (ACC.region, Account(), GREEN, "us-east-1"),
     (ACC.region, Account(region="me-south-1"), AMBER, "knows of no Redshift Serverless"),
     (ACC.region, Account(region="me-south-1", ClusterArn=CLUSTER), GREEN, "me-south-1"),
@@ -359,8 +376,9 @@ CASES: list[tuple[Callable[[Any], Result], Account, State, str]] = [
         "There is no policy",
     ),
     (ACC.mails, Account(SupportEmail="a@b.c", BusinessEmail="d@e.f"), GREEN, "have an address"),
+    (ACC.mails, Account(), AMBER, "a failed load, and nobody hears of new data"),
     (ACC.mails, Account(BusinessEmail="d@e.f"), AMBER, "nobody hears of a failed load"),
-    (ACC.mails, Account(SupportEmail="a@b.c"), AMBER, "nobody hears of data"),
+    (ACC.mails, Account(SupportEmail="a@b.c"), AMBER, "nobody hears of new data"),
     (WH.your_warehouse, workgroup("AVAILABLE"), GREEN, "Available"),
     (WH.your_warehouse, cluster("available"), GREEN, "Available"),
     (WH.your_warehouse, workgroup("MODIFYING"), AMBER, "modifying"),
@@ -410,7 +428,7 @@ CASES: list[tuple[Callable[[Any], Result], Account, State, str]] = [
 ]
 # What no answer of AWS's makes fail a deployment, or none leaves open.
 NEVER_RED = {"mails", "isolation_level", "lake_formation"}
-NEVER_AMBER = {"stack_name", "credentials"}
+NEVER_AMBER = {"stack_name", "parameters", "credentials"}
 
 
 @pytest.fixture(autouse=True)
@@ -508,7 +526,7 @@ def test_nothing_is_asked_without_credentials() -> None:
 
     names = [result.name for result in preflight.results(account.asked())]
 
-    assert names == ["stack name", "region", "credentials"]
+    assert names == ["stack name", "parameters", "region", "credentials"]
 
 
 def test_names_are_not_looked_up_for_a_stack_that_cannot_be_called_so() -> None:
@@ -516,7 +534,7 @@ def test_names_are_not_looked_up_for_a_stack_that_cannot_be_called_so() -> None:
 
     names = [result.name for result in preflight.results(account.asked(), quick=True)]
 
-    assert names == ["stack name", "region", "credentials", "subnets"]
+    assert names == ["stack name", "parameters", "region", "credentials", "subnets"]
 
 
 def test_stack_that_is_there_keeps_its_parameters() -> None:
@@ -566,6 +584,11 @@ def test_samconfig_and_options_make_the_deployment(
     try:
         dev = deployments.of_environment("dev", overrides=["BaseCapacity=32"])
         prod = deployments.of_environment("prod", region="us-west-2")
+        other = deployments.of_environment(
+            "prod", overrides=["ParameterKey=BaseCapacity,ParameterValue=64"]
+        )
+        with pytest.raises(StackError, match="takes NAME=VALUE, not 'SupportEmail'"):
+            deployments.of_environment("dev", overrides=["SupportEmail", "a@b.c"])
         with pytest.raises(StackError, match="no environment 'test', but dev, prod"):
             deployments.of_environment("test")
     finally:
@@ -575,6 +598,7 @@ def test_samconfig_and_options_make_the_deployment(
     assert dev.given == {"BaseCapacity": "32", "SupportEmail": "a@b.c"}
     assert (prod.stack, prod.region) == ("p-prod", "us-west-2")
     assert prod.given == {"BaseCapacity": "16"}
+    assert other.given == {"BaseCapacity": "64"}
 
 
 def test_options_of_sam_that_say_nothing_are_passed_over() -> None:
@@ -601,7 +625,7 @@ def test_red_ends_with_exit_code_1(
     assert preflight.main(["--env", "dev"]) == 1
     out = capsys.readouterr().out
     assert out.startswith(f"{STACK}: what would a deployment meet?\n\ngreen  stack name")
-    assert out.endswith("1 green, 0 amber, 1 red\n")
+    assert out.endswith("2 green, 0 amber, 1 red\n")
 
 
 def test_quick_is_silent_where_nothing_is_red(

@@ -11,7 +11,7 @@
 --             the ledger, through etl.finish_load
 -- Rerun:      a file in the ledger is skipped; a load in the ledger gives its recorded answer.
 -- Example:    call etl.load_planes('planes-1a2b', 'planes-1a2b', '[…]', 'replace',
---             '', 0, 0, 0, 0, 0, '', '', '', '');
+--             '', 0, 0, 0, 0, 0, '', '', '', '', '');
 create or replace procedure etl.load_planes(
     p_run_id varchar(80),
     p_load_id varchar(80),
@@ -26,7 +26,8 @@ create or replace procedure etl.load_planes(
     inout p_empty_file_ids varchar(4096),
     inout p_dates_covered varchar(32),
     inout p_reject_reasons varchar(4096),
-    inout p_rejected_files varchar(8192)
+    inout p_rejected_files varchar(8192),
+    inout p_same_files varchar(32768)
 )
 as $$
 declare
@@ -253,7 +254,8 @@ begin
     call etl.finish_load(
         'planes', p_run_id, p_load_id, v_started_at, v_counted_rows, v_first_date, v_last_date,
         p_status, p_files_loaded, p_files_skipped, p_source_rows, p_rejected_rows,
-        p_aggregate_rows, p_empty_file_ids, p_dates_covered, p_reject_reasons, p_rejected_files
+        p_aggregate_rows, p_empty_file_ids, p_dates_covered, p_reject_reasons, p_rejected_files,
+        p_same_files
     );
 end;
 $$
@@ -263,5 +265,5 @@ set search_path to pg_catalog;
 
 grant execute on procedure etl.load_planes(
     varchar, varchar, varchar, varchar, varchar, bigint, bigint, bigint, bigint, bigint, varchar,
-    varchar, varchar, varchar
+    varchar, varchar, varchar, varchar
 ) to etl_loader;

@@ -12,7 +12,7 @@
 --             the ledger, through etl.finish_load
 -- Rerun:      a file in the ledger is skipped; a load in the ledger gives its recorded answer.
 -- Example:    call etl.load_weather('weather-1a2b', 'weather-1a2b', '[…]', 'append',
---             '', 0, 0, 0, 0, 0, '', '', '', '');
+--             '', 0, 0, 0, 0, 0, '', '', '', '', '');
 create or replace procedure etl.load_weather(
     p_run_id varchar(80),
     p_load_id varchar(80),
@@ -27,7 +27,8 @@ create or replace procedure etl.load_weather(
     inout p_empty_file_ids varchar(4096),
     inout p_dates_covered varchar(32),
     inout p_reject_reasons varchar(4096),
-    inout p_rejected_files varchar(8192)
+    inout p_rejected_files varchar(8192),
+    inout p_same_files varchar(32768)
 )
 as $$
 declare
@@ -348,7 +349,8 @@ begin
     call etl.finish_load(
         'weather', p_run_id, p_load_id, v_started_at, v_counted_rows, v_first_date, v_last_date,
         p_status, p_files_loaded, p_files_skipped, p_source_rows, p_rejected_rows,
-        p_aggregate_rows, p_empty_file_ids, p_dates_covered, p_reject_reasons, p_rejected_files
+        p_aggregate_rows, p_empty_file_ids, p_dates_covered, p_reject_reasons, p_rejected_files,
+        p_same_files
     );
 end;
 $$
@@ -358,5 +360,5 @@ set search_path to pg_catalog;
 
 grant execute on procedure etl.load_weather(
     varchar, varchar, varchar, varchar, varchar, bigint, bigint, bigint, bigint, bigint, varchar,
-    varchar, varchar, varchar
+    varchar, varchar, varchar, varchar
 ) to etl_loader;

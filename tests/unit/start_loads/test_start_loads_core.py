@@ -313,6 +313,7 @@ def test_version_of_a_suspended_bucket_is_no_version(record: Record) -> None:
     [
         pytest.param("raw/flights/", {"size": 0}, "folder marker", id="folder marker"),
         pytest.param("raw/flights/2013/", {"size": 0}, "folder marker", id="deep folder marker"),
+        pytest.param("raw/flights/day.csv", {"size": 0}, "no upload: it is empty", id="stub"),
         pytest.param("raw/day.csv", {}, "outside raw/", id="no dataset"),
         pytest.param("raw//day.csv", {}, "outside raw/", id="empty dataset"),
         pytest.param("raw/flights/", {}, "outside raw/", id="no name"),
