@@ -267,7 +267,7 @@ def service_error(
     metadata = {"HTTPStatusCode": status, "RequestId": request_id}
     response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}
     # The type that it wants names each field of an answer; this one was never sent.
-    error = botocore.exceptions.ClientError(response, "")  # type: ignore[arg-type]
+    error = botocore.exceptions.ClientError(response, "")  # type: ignore[arg-type]  # see above
     return _client_error(names.prefix, error, _models()[names.client])
 
 

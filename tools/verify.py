@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -137,7 +138,7 @@ def _results(bench: Bench, rows: Sequence[Assumption], answers: Answers) -> Iter
         yield checks.Result(
             row.id,
             STATES[found.outcome],
-            " ".join(redacted(found.evidence).split())[:300],
+            shorten(redacted(found.evidence), 300, placeholder=" ..."),
             next_step=row.hedge if failed else "",
         )
 

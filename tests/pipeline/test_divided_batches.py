@@ -25,7 +25,7 @@ def statement_fails(pipeline: Pipeline, text: str) -> Iterator[None]:
     """Let loads that hold an odd day end with this error."""
     with pipeline.connect() as connection:
         connection.execute(
-            "create function public.refuse() returns trigger language plpgsql as"  # type: ignore[arg-type]
+            "create function public.refuse() returns trigger language plpgsql as"  # type: ignore[arg-type]  # not literal
             f" $$ begin raise exception '{text}'; end $$"
         )
         connection.execute(

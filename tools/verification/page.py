@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import shorten
 
 import boto3
 
@@ -63,7 +64,7 @@ def _line(row: Assumption, found: Finding | None) -> str:
         why = row.reason if not row.probe else "not tried: the verification ended before"
         found = Finding(Outcome.UNANSWERED, why)
     to_do = row.hedge if found.outcome is Outcome.FAILS else "—"
-    evidence = " ".join(found.evidence.split())[:EVIDENCE_CHARACTERS]
+    evidence = shorten(found.evidence, EVIDENCE_CHARACTERS, placeholder=" ...")
     return f"| {row.id} | {row.text} | {found.outcome} | {_cell(evidence)} | {to_do} |"
 
 
