@@ -160,13 +160,14 @@ def judged(connection: psycopg.Connection, cell: Cell, text: str) -> Any:
         f" when {condition} then {literal(f'{cell.column.name}: {fault}')}"
         for _, condition, fault in sorted(cell.faults(), key=lambda fault: fault[0])
     )
+    blanks = "' ' || chr(9) || chr(13)"
     reason = f"case{faults} end" if faults else "cast(null as varchar(1024))"
-    cleaned = cell.cleaned.replace("v_blanks", "' ' || chr(9) || chr(13)")
+    reason, cleaned = (sql.replace("v_blanks", blanks) for sql in (reason, cell.cleaned))
     [(found, value)] = bare.run(
         connection,
-        f"with source as (select cast({literal(text)} as varchar(65535)) as c),"
-        f" cells as (select {cleaned} as c__text from source),"
-        f" typed as (select c__text, {cell.value} as c from cells)"
+        f"with source as (select cast({literal(text)} as varchar(65535)) as c__raw),"
+        f" cells as (select c__raw, {cleaned} as c__text from source),"
+        f" typed as (select c__raw, {cell.value} as c from cells)"
         f" select {reason} as reason, c from typed",
     )
     return value if found is None else found

@@ -1,7 +1,8 @@
 """The SQL of one column: how its text becomes a value, and why a row is rejected for it.
 
-A column `c` of the files stands in the load procedure as `c__text`, without the blanks around it,
-NULL for no value, and as `c`, its value, NULL where the text is none.
+A column `c` of the files stands in the load procedure as `c__raw`, as it was read, as `c__text`,
+without the blanks around it, NULL for no value, and as `c`, its value, NULL where the text is none.
+A row of `load_rows` has the first and the last: a text is needed again for few rows.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,14 @@ WORDS = {
     "boolean": "true or false",
     "date": "a date",
     "timestamp": "a time",
+}
+# Of those that a column of a Parquet or ORC file may have, what Redshift calls otherwise.
+SQL_TYPES = {
+    "string": "varchar(65535)",
+    "tinyint": "smallint",
+    "int": "integer",
+    "float": "real",
+    "double": "double precision",
 }
 OFFSET = "(Z|[+-][0-9]{2}(:?[0-9]{2})?)?"
 ISO_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -41,7 +50,7 @@ class Cell:
 
     dataset: Dataset
     column: Column
-    # In place of its name until it has a value, where SQL has to be short.
+    # In place of its name, but for the value's, where SQL has to be short.
     number: int | None = None
 
     @property
@@ -54,35 +63,36 @@ class Cell:
         return f"t__{self.number}" if self.number else f"{self.column.name}__text"
 
     @property
-    def source(self) -> str:
-        """What it is called where it is read."""
-        return f"c__{self.number}" if self.number else self.column.name
-
-    @property
     def quoted(self) -> str:
         """What the external table of a file with types calls it."""
         return self.column.name if self.column.source is None else f'"{self.column.source}"'
 
     @property
-    def at(self) -> str:
-        """SQL of it where it is read. A number alone cannot be meant otherwise."""
-        return self.source if self.number else f"source.{self.source}"
+    def raw(self) -> str:
+        """What it is called as it was read."""
+        return f"c__{self.number}" if self.number else f"{self.column.name}__raw"
+
+    @property
+    def raw_type(self) -> str:
+        """SQL's type of what was read."""
+        stored = self.column.stored or "string"
+        return SQL_TYPES.get(stored, stored)
 
     @property
     def cleaned(self) -> str:
-        """SQL of the text, over the source: without what stands around it, NULL for no value."""
+        """SQL of the text, of what was read: without what stands around it, NULL for no value."""
         if self.is_typed:
-            return f"cast({self.at} as varchar(65535))"
+            return f"cast({self.raw} as varchar(65535))"
         if isinstance(self.dataset.format, JsonLines):
             path = ", ".join(map(literal, self.column.heading.split(".")))
-            text = f"json_extract_path_text(source.row__line, {path}, true)"
+            text = f"json_extract_path_text(row__line, {path}, true)"
         else:
-            text = self.at
+            text = self.raw
         return without_null_markers(f"btrim({text}, v_blanks)", self.column)
 
     @property
     def value(self) -> str:
-        """SQL of the value, over the columns `…__text`, or over the source where that has types."""
+        """SQL of the value, over the columns `…__text`, or `…__raw` where the file has types."""
         if self.is_typed:
             return self._converted()
         read = {
@@ -106,25 +116,36 @@ class Cell:
         return f"not {WORDS[column.type]}{as_format}"
 
     def faults(self) -> Iterator[tuple[int, str, str]]:
-        """(rank, condition, fault) of each reason to reject a row; the least rank goes first."""
-        column = self.column
+        """(rank, condition, fault) of each reason to reject a row; the least rank goes first.
+
+        Over what was read and the value. Most rows have a value, and are told by that alone.
+        """
+        column, text = self.column, self.cleaned
         if column.type != "text":
-            yield 1, f"{self.text} is not null and {column.name} is null", self.type_fault()
+            yield 1, f"{column.name} is null and {text} is not null", self.type_fault()
         if column.required:
-            yield 2, f"{self.text} is null", "empty"
+            # A text that is none has gone before, under the first rank.
+            yield 2, f"{text if column.type == 'text' else column.name} is null", "empty"
         yield from range_faults(column.name, column)
         if column.pattern is not None:
             pattern = literal(f"^({column.pattern})$")
-            yield 4, f"{self.text} !~ {pattern}", f"not of the pattern {column.pattern}"
+            yield 4, f"{text} !~ {pattern}", f"not of the pattern {column.pattern}"
         if column.type == "text":
             limit = column.max_length
-            yield 5, f"len({self.text}) > {limit}", f"longer than {limit} characters"
+            yield 5, f"len({text}) > {limit}", f"longer than {limit} characters"
 
     def _converted(self) -> str:
-        return f"cast({self.source}__typed as {self.column.sql_type})"
+        return f"cast({self.raw} as {self.column.sql_type})"
 
     def _integer(self) -> str:
-        return self._number("bigint", f"[0-9]{{1,{INTEGER_DIGITS}}}")
+        if self._group:
+            return self._number("bigint", f"[0-9]{{1,{INTEGER_DIGITS}}}")
+        # A pattern that counts takes several times as long.
+        return (
+            f"case when {self.text} ~ '^[+-]?[0-9]+$'"
+            f" and len(ltrim({self.text}, '+-')) <= {INTEGER_DIGITS}"
+            f" then cast({self.text} as bigint) end"
+        )
 
     def _decimal(self) -> str:
         column = self.column

@@ -15,7 +15,6 @@ from tools.datasets.reading import Folder
 from tools.datasets.spec import Csv, Dataset, JsonLines, Measure, Table, Value
 
 SURPLUS = "row__surplus"
-BEHIND = f"source.{SURPLUS}"
 LINE = "row__line"
 # What a rejected row of a file with types is told as; a character has four bytes at most.
 MAX_LINE_CHARACTERS = 12_000
@@ -131,11 +130,11 @@ class View:
     @property
     def used(self) -> set[str]:
         """Words that may be names of columns that the table needs."""
-        words = {*self.kept, *(part.column for part in self.grouped)}
+        used = {*self.kept, *(part.column for part in self.grouped)}
         for measure in self.table.measures.values():
             if isinstance(measure, Measure):
-                words |= set(re.findall(r"[a-z_][a-z0-9_]*", measure.argument.lower()))
-        return words
+                used |= words(measure.argument)
+        return used
 
     def _kept(self, name: str, measure: str | Measure) -> Kept:
         if not isinstance(measure, Measure):
@@ -238,9 +237,8 @@ class Rendering:
             tables=self.tables,
             cells=self.cells,
             derived=self.dataset.derived,
-            carried=self._carried(),
+            values=self._values(),
             faults=list(self._faults()),
-            last="computed" if self.dataset.derived else "typed",
             surplus=SURPLUS if isinstance(self.dataset.format, Csv) else "",
             dates=self.dataset.dates_column,
             header=literal(self._header()),
@@ -256,13 +254,13 @@ class Rendering:
             return ""
         return form.delimiter.join(column.heading for column in self.dataset.columns)
 
-    def _carried(self) -> list[dict[str, str]]:
-        """The columns that the tables need of a row."""
+    def _values(self) -> list[Cell]:
+        """The columns whose values are kept of a row: for the tables, or to judge it by them."""
         used = {word for table in self.tables for word in table.used} | {self.dataset.dates_column}
+        for derived in self.dataset.derived.values():
+            used |= words(derived.sql)
         return [
-            {"name": name, "sql_type": value.sql_type}
-            for name, value in self.dataset.values.items()
-            if name in used
+            cell for cell in self.cells if cell.column.type != "text" or cell.column.name in used
         ]
 
     def _faults(self) -> Iterator[Fault]:
@@ -292,30 +290,31 @@ class Rendering:
         """Of a file with types: its rows are all rows of data."""
         width = min(256, MAX_LINE_CHARACTERS // len(self.cells))
         texts = " || ', ' || ".join(
-            f"nvl(left(cast({cell.at} as varchar(65535)), {width}), '')" for cell in self.cells
+            f"nvl(left(cast({cell.raw} as varchar(65535)), {width}), '')" for cell in self.cells
         )
         return {
-            "source_columns": [_as(cell.quoted, cell.source) for cell in self.cells],
+            "source_columns": [f"{cell.quoted} as {cell.raw}" for cell in self.cells],
+            "raw_columns": [(cell.raw, cell.raw_type) for cell in self.cells],
             "line": texts,
             "kind": "'row'",
             "shape_fault": "cast(null as varchar(64))",
         }
 
     def _csv_row(self, form: Csv) -> dict[str, Any]:
+        raws = [cell.raw for cell in self.cells]
         delimiter = literal(form.delimiter)
-        joined = f" || {delimiter} || ".join(f"nvl({cell.at}, '')" for cell in self.cells)
+        joined = f" || {delimiter} || ".join(f"nvl({raw}, '')" for raw in raws)
         # From left to right: most rows are told by their first field.
-        blank = " and ".join(
-            f"{_trimmed(name)} = ''" for name in [*(cell.at for cell in self.cells), BEHIND]
-        )
-        widths = [len(self.cells), *(len(earlier) for earlier in form.accepts)]
+        blank = " and ".join(f"{_trimmed(raw)} = ''" for raw in [*raws, SURPLUS])
+        widths = [len(raws), *(len(earlier) for earlier in form.accepts)]
         headers = "".join(self._header_kinds(form, width) for width in widths if form.has_header)
         return {
             "source_columns": [
-                *(_as(cell.column.name, cell.source) for cell in self.cells),
+                *(f"{cell.column.name} as {cell.raw}" for cell in self.cells),
                 SURPLUS,
             ],
-            "line": f"{joined} || nvl({delimiter} || {BEHIND}, '')",
+            "raw_columns": [(raw, "varchar(65535)") for raw in [*raws, SURPLUS]],
+            "line": f"{joined} || nvl({delimiter} || {SURPLUS}, '')",
             "kind": f"case when {blank} then 'blank'{headers} else 'row' end",
             "shape_fault": self._shape_fault(form, widths),
         }
@@ -324,10 +323,10 @@ class Rendering:
         """The branches of a case that tell a header of so many columns."""
         is_header = _is_header(form, self.cells[:width])
         if width < len(self.cells):
-            return f" when {is_header} and {self.cells[width].at} is null then 'header'"
+            return f" when {is_header} and {self.cells[width].raw} is null then 'header'"
         return (
             f" when {is_header} then"
-            f" case when {_trimmed(BEHIND)} = '' and {BEHIND} is not null"
+            f" case when {_trimmed(SURPLUS)} = '' and {SURPLUS} is not null"
             " then 'padded' else 'header' end"
         )
 
@@ -339,62 +338,61 @@ class Rendering:
         branches = "".join(f" when {width} then {self._width_fault(width)}" for width in widths[1:])
         found = "".join(
             f" when {_is_header(form, self.cells[:width])}"
-            f" and {self.cells[width].at} is null then {width}"
+            f" and {self.cells[width].raw} is null then {width}"
             for width in widths[1:]
         )
         # Its header says how many fields the rows of a file have.
-        return (
-            f"case max(case{found} end) over (partition by source.file_id){branches}"
-            f" else {full} end"
-        )
+        return f"case max(case{found} end) over (partition by file_id){branches} else {full} end"
 
     def _width_fault(self, width: int) -> str:
         *inner, last = self.cells[:width]
-        behind = [*(cell.at for cell in self.cells), BEHIND][width]
-        named = "".join(f" when {cell.at} is null then '{cell.column.name}'" for cell in inner)
+        behind = [*(cell.raw for cell in self.cells), SURPLUS][width]
+        named = "".join(f" when {cell.raw} is null then '{cell.column.name}'" for cell in inner)
         too_long = f" else case{named} end || ': longer than 65,535 bytes'" if named else ""
-        is_surplus = f"{_trimmed(behind)} <> ''" if behind == BEHIND else f"{behind} is not null"
+        is_surplus = f"{_trimmed(behind)} <> ''" if behind == SURPLUS else f"{behind} is not null"
         return (
-            f"case when {last.at} is null then 'too few fields, not {width}'"
+            f"case when {last.raw} is null then 'too few fields, not {width}'"
             f" when {is_surplus} then 'too many fields, not {width}'{too_long} end"
         )
 
 
 def _json_row() -> dict[str, Any]:
-    text = f"btrim(source.{LINE}, v_blanks)"
+    text = f"btrim({LINE}, v_blanks)"
     return {
         "source_columns": [LINE],
-        "line": f"source.{LINE}",
+        "raw_columns": [(LINE, "varchar(65535)")],
+        "line": LINE,
         "kind": f"case when {text} = '' then 'blank' else 'row' end",
         "shape_fault": (
-            f"case when source.{LINE} is null then 'longer than 65,535 bytes, or \\\\N'"
+            f"case when {LINE} is null then 'longer than 65,535 bytes, or \\\\N'"
             f" when not is_valid_json({text}) or left({text}, 1) <> '{{'"
             " then 'not a JSON object' end"
         ),
     }
 
 
-def _trimmed(at: str) -> str:
-    return f"btrim(nvl({at}, ''), v_blanks)"
+def _trimmed(raw: str) -> str:
+    return f"btrim(nvl({raw}, ''), v_blanks)"
 
 
 def _is_header(form: Csv, cells: Sequence[Cell]) -> str:
     """SQL of whether a row names these columns."""
     return " and ".join(
-        f"btrim({cell.at}, v_blanks)"
+        f"btrim({cell.raw}, v_blanks)"
         + _is_one_of([cell.column.heading.strip(), *form.aliases.get(cell.column.name, [])])
         for cell in cells
     )
-
-
-def _as(column: str, name: str) -> str:
-    return column if column == name else f"{column} as {name}"
 
 
 def _is_one_of(texts: list[str]) -> str:
     if len(texts) == 1:
         return f" = {literal(texts[0])}"
     return f" in ({', '.join(map(literal, texts))})"
+
+
+def words(sql: str) -> set[str]:
+    """The words of an expression that may be names of columns."""
+    return set(re.findall(r"[a-z_][a-z0-9_]*", sql.lower()))
 
 
 def _listed(names: list[str]) -> str:

@@ -69,11 +69,36 @@ begin
 
     drop table if exists load_rows;
     create temp table load_rows (
+        row__number bigint identity(1, 1),
         file_id varchar(32),
         line varchar(65535),
         kind varchar(16),
         reject_reason varchar(1024),
         reject_value varchar(65535),
+        row__fault varchar(1024),
+        year__raw varchar(65535),
+        month__raw varchar(65535),
+        day__raw varchar(65535),
+        dep_time__raw varchar(65535),
+        sched_dep_time__raw varchar(65535),
+        dep_delay__raw varchar(65535),
+        arr_time__raw varchar(65535),
+        sched_arr_time__raw varchar(65535),
+        arr_delay__raw varchar(65535),
+        carrier__raw varchar(65535),
+        flight__raw varchar(65535),
+        tailnum__raw varchar(65535),
+        origin__raw varchar(65535),
+        dest__raw varchar(65535),
+        air_time__raw varchar(65535),
+        distance__raw varchar(65535),
+        hour__raw varchar(65535),
+        minute__raw varchar(65535),
+        time_hour__raw varchar(65535),
+        row__surplus varchar(65535),
+        year bigint,
+        month bigint,
+        day bigint,
         dep_time bigint,
         dep_delay bigint,
         arr_delay bigint,
@@ -81,12 +106,37 @@ begin
         origin varchar(256),
         dest varchar(256),
         distance bigint,
+        time_hour timestamp,
         flight_date date
     );
 
     if v_new_files + v_superseded_files > 0 then
+        -- Each value is read out of its text here, once; what follows goes by the values.
         insert into load_rows (
-            file_id, line, kind, reject_reason, reject_value,
+            file_id, kind, row__fault,
+            year__raw,
+            month__raw,
+            day__raw,
+            dep_time__raw,
+            sched_dep_time__raw,
+            dep_delay__raw,
+            arr_time__raw,
+            sched_arr_time__raw,
+            arr_delay__raw,
+            carrier__raw,
+            flight__raw,
+            tailnum__raw,
+            origin__raw,
+            dest__raw,
+            air_time__raw,
+            distance__raw,
+            hour__raw,
+            minute__raw,
+            time_hour__raw,
+            row__surplus,
+            year,
+            month,
+            day,
             dep_time,
             dep_delay,
             arr_delay,
@@ -94,30 +144,31 @@ begin
             origin,
             dest,
             distance,
+            time_hour,
             flight_date
         )
         with source as (
             select
                 split_part(split_part("$path", '/run_id=' || p_run_id || '/', 2), '.', 1) as file_id,
-                year,
-                month,
-                day,
-                dep_time,
-                sched_dep_time,
-                dep_delay,
-                arr_time,
-                sched_arr_time,
-                arr_delay,
-                carrier,
-                flight,
-                tailnum,
-                origin,
-                dest,
-                air_time,
-                distance,
-                hour,
-                minute,
-                time_hour,
+                year as year__raw,
+                month as month__raw,
+                day as day__raw,
+                dep_time as dep_time__raw,
+                sched_dep_time as sched_dep_time__raw,
+                dep_delay as dep_delay__raw,
+                arr_time as arr_time__raw,
+                sched_arr_time as sched_arr_time__raw,
+                arr_delay as arr_delay__raw,
+                carrier as carrier__raw,
+                flight as flight__raw,
+                tailnum as tailnum__raw,
+                origin as origin__raw,
+                dest as dest__raw,
+                air_time as air_time__raw,
+                distance as distance__raw,
+                hour as hour__raw,
+                minute as minute__raw,
+                time_hour as time_hour__raw,
                 row__surplus
             from lake.flights
             where run_id = p_run_id
@@ -125,93 +176,128 @@ begin
 
         cells as (
             select
-                source.file_id,
-                nvl(source.year, '') || ',' || nvl(source.month, '') || ',' || nvl(source.day, '') || ',' || nvl(source.dep_time, '') || ',' || nvl(source.sched_dep_time, '') || ',' || nvl(source.dep_delay, '') || ',' || nvl(source.arr_time, '') || ',' || nvl(source.sched_arr_time, '') || ',' || nvl(source.arr_delay, '') || ',' || nvl(source.carrier, '') || ',' || nvl(source.flight, '') || ',' || nvl(source.tailnum, '') || ',' || nvl(source.origin, '') || ',' || nvl(source.dest, '') || ',' || nvl(source.air_time, '') || ',' || nvl(source.distance, '') || ',' || nvl(source.hour, '') || ',' || nvl(source.minute, '') || ',' || nvl(source.time_hour, '') || nvl(',' || source.row__surplus, '') as row__line,
-                case when btrim(nvl(source.year, ''), v_blanks) = '' and btrim(nvl(source.month, ''), v_blanks) = '' and btrim(nvl(source.day, ''), v_blanks) = '' and btrim(nvl(source.dep_time, ''), v_blanks) = '' and btrim(nvl(source.sched_dep_time, ''), v_blanks) = '' and btrim(nvl(source.dep_delay, ''), v_blanks) = '' and btrim(nvl(source.arr_time, ''), v_blanks) = '' and btrim(nvl(source.sched_arr_time, ''), v_blanks) = '' and btrim(nvl(source.arr_delay, ''), v_blanks) = '' and btrim(nvl(source.carrier, ''), v_blanks) = '' and btrim(nvl(source.flight, ''), v_blanks) = '' and btrim(nvl(source.tailnum, ''), v_blanks) = '' and btrim(nvl(source.origin, ''), v_blanks) = '' and btrim(nvl(source.dest, ''), v_blanks) = '' and btrim(nvl(source.air_time, ''), v_blanks) = '' and btrim(nvl(source.distance, ''), v_blanks) = '' and btrim(nvl(source.hour, ''), v_blanks) = '' and btrim(nvl(source.minute, ''), v_blanks) = '' and btrim(nvl(source.time_hour, ''), v_blanks) = '' and btrim(nvl(source.row__surplus, ''), v_blanks) = '' then 'blank' when btrim(source.year, v_blanks) = 'year' and btrim(source.month, v_blanks) = 'month' and btrim(source.day, v_blanks) = 'day' and btrim(source.dep_time, v_blanks) = 'dep_time' and btrim(source.sched_dep_time, v_blanks) = 'sched_dep_time' and btrim(source.dep_delay, v_blanks) = 'dep_delay' and btrim(source.arr_time, v_blanks) = 'arr_time' and btrim(source.sched_arr_time, v_blanks) = 'sched_arr_time' and btrim(source.arr_delay, v_blanks) = 'arr_delay' and btrim(source.carrier, v_blanks) = 'carrier' and btrim(source.flight, v_blanks) = 'flight' and btrim(source.tailnum, v_blanks) = 'tailnum' and btrim(source.origin, v_blanks) = 'origin' and btrim(source.dest, v_blanks) = 'dest' and btrim(source.air_time, v_blanks) = 'air_time' and btrim(source.distance, v_blanks) = 'distance' and btrim(source.hour, v_blanks) = 'hour' and btrim(source.minute, v_blanks) = 'minute' and btrim(source.time_hour, v_blanks) = 'time_hour' then case when btrim(nvl(source.row__surplus, ''), v_blanks) = '' and source.row__surplus is not null then 'padded' else 'header' end else 'row' end as row__kind,
-                case when source.time_hour is null then 'too few fields, not 19' when btrim(nvl(source.row__surplus, ''), v_blanks) <> '' then 'too many fields, not 19' else case when source.year is null then 'year' when source.month is null then 'month' when source.day is null then 'day' when source.dep_time is null then 'dep_time' when source.sched_dep_time is null then 'sched_dep_time' when source.dep_delay is null then 'dep_delay' when source.arr_time is null then 'arr_time' when source.sched_arr_time is null then 'sched_arr_time' when source.arr_delay is null then 'arr_delay' when source.carrier is null then 'carrier' when source.flight is null then 'flight' when source.tailnum is null then 'tailnum' when source.origin is null then 'origin' when source.dest is null then 'dest' when source.air_time is null then 'air_time' when source.distance is null then 'distance' when source.hour is null then 'hour' when source.minute is null then 'minute' end || ': longer than 65,535 bytes' end as row__fault,
-                source.row__surplus,
-                nullif(nullif(btrim(source.year, v_blanks), ''), '\\N') as year__text,
-                nullif(nullif(btrim(source.month, v_blanks), ''), '\\N') as month__text,
-                nullif(nullif(btrim(source.day, v_blanks), ''), '\\N') as day__text,
-                nullif(btrim(source.dep_time, v_blanks), 'NA') as dep_time__text,
-                nullif(nullif(btrim(source.sched_dep_time, v_blanks), ''), '\\N') as sched_dep_time__text,
-                nullif(btrim(source.dep_delay, v_blanks), 'NA') as dep_delay__text,
-                nullif(nullif(btrim(source.arr_time, v_blanks), ''), '\\N') as arr_time__text,
-                nullif(nullif(btrim(source.sched_arr_time, v_blanks), ''), '\\N') as sched_arr_time__text,
-                nullif(btrim(source.arr_delay, v_blanks), 'NA') as arr_delay__text,
-                nullif(nullif(btrim(source.carrier, v_blanks), ''), '\\N') as carrier__text,
-                nullif(nullif(btrim(source.flight, v_blanks), ''), '\\N') as flight__text,
-                nullif(nullif(btrim(source.tailnum, v_blanks), ''), '\\N') as tailnum__text,
-                nullif(nullif(btrim(source.origin, v_blanks), ''), '\\N') as origin__text,
-                nullif(nullif(btrim(source.dest, v_blanks), ''), '\\N') as dest__text,
-                nullif(nullif(btrim(source.air_time, v_blanks), ''), '\\N') as air_time__text,
-                nullif(nullif(btrim(source.distance, v_blanks), ''), '\\N') as distance__text,
-                nullif(nullif(btrim(source.hour, v_blanks), ''), '\\N') as hour__text,
-                nullif(nullif(btrim(source.minute, v_blanks), ''), '\\N') as minute__text,
-                nullif(nullif(btrim(source.time_hour, v_blanks), ''), '\\N') as time_hour__text
+                file_id,
+                case when btrim(nvl(year__raw, ''), v_blanks) = '' and btrim(nvl(month__raw, ''), v_blanks) = '' and btrim(nvl(day__raw, ''), v_blanks) = '' and btrim(nvl(dep_time__raw, ''), v_blanks) = '' and btrim(nvl(sched_dep_time__raw, ''), v_blanks) = '' and btrim(nvl(dep_delay__raw, ''), v_blanks) = '' and btrim(nvl(arr_time__raw, ''), v_blanks) = '' and btrim(nvl(sched_arr_time__raw, ''), v_blanks) = '' and btrim(nvl(arr_delay__raw, ''), v_blanks) = '' and btrim(nvl(carrier__raw, ''), v_blanks) = '' and btrim(nvl(flight__raw, ''), v_blanks) = '' and btrim(nvl(tailnum__raw, ''), v_blanks) = '' and btrim(nvl(origin__raw, ''), v_blanks) = '' and btrim(nvl(dest__raw, ''), v_blanks) = '' and btrim(nvl(air_time__raw, ''), v_blanks) = '' and btrim(nvl(distance__raw, ''), v_blanks) = '' and btrim(nvl(hour__raw, ''), v_blanks) = '' and btrim(nvl(minute__raw, ''), v_blanks) = '' and btrim(nvl(time_hour__raw, ''), v_blanks) = '' and btrim(nvl(row__surplus, ''), v_blanks) = '' then 'blank' when btrim(year__raw, v_blanks) = 'year' and btrim(month__raw, v_blanks) = 'month' and btrim(day__raw, v_blanks) = 'day' and btrim(dep_time__raw, v_blanks) = 'dep_time' and btrim(sched_dep_time__raw, v_blanks) = 'sched_dep_time' and btrim(dep_delay__raw, v_blanks) = 'dep_delay' and btrim(arr_time__raw, v_blanks) = 'arr_time' and btrim(sched_arr_time__raw, v_blanks) = 'sched_arr_time' and btrim(arr_delay__raw, v_blanks) = 'arr_delay' and btrim(carrier__raw, v_blanks) = 'carrier' and btrim(flight__raw, v_blanks) = 'flight' and btrim(tailnum__raw, v_blanks) = 'tailnum' and btrim(origin__raw, v_blanks) = 'origin' and btrim(dest__raw, v_blanks) = 'dest' and btrim(air_time__raw, v_blanks) = 'air_time' and btrim(distance__raw, v_blanks) = 'distance' and btrim(hour__raw, v_blanks) = 'hour' and btrim(minute__raw, v_blanks) = 'minute' and btrim(time_hour__raw, v_blanks) = 'time_hour' then case when btrim(nvl(row__surplus, ''), v_blanks) = '' and row__surplus is not null then 'padded' else 'header' end else 'row' end as kind,
+                case when time_hour__raw is null then 'too few fields, not 19' when btrim(nvl(row__surplus, ''), v_blanks) <> '' then 'too many fields, not 19' else case when year__raw is null then 'year' when month__raw is null then 'month' when day__raw is null then 'day' when dep_time__raw is null then 'dep_time' when sched_dep_time__raw is null then 'sched_dep_time' when dep_delay__raw is null then 'dep_delay' when arr_time__raw is null then 'arr_time' when sched_arr_time__raw is null then 'sched_arr_time' when arr_delay__raw is null then 'arr_delay' when carrier__raw is null then 'carrier' when flight__raw is null then 'flight' when tailnum__raw is null then 'tailnum' when origin__raw is null then 'origin' when dest__raw is null then 'dest' when air_time__raw is null then 'air_time' when distance__raw is null then 'distance' when hour__raw is null then 'hour' when minute__raw is null then 'minute' end || ': longer than 65,535 bytes' end as row__fault,
+                year__raw,
+                month__raw,
+                day__raw,
+                dep_time__raw,
+                sched_dep_time__raw,
+                dep_delay__raw,
+                arr_time__raw,
+                sched_arr_time__raw,
+                arr_delay__raw,
+                carrier__raw,
+                flight__raw,
+                tailnum__raw,
+                origin__raw,
+                dest__raw,
+                air_time__raw,
+                distance__raw,
+                hour__raw,
+                minute__raw,
+                time_hour__raw,
+                row__surplus,
+                nullif(nullif(btrim(year__raw, v_blanks), ''), '\\N') as year__text,
+                nullif(nullif(btrim(month__raw, v_blanks), ''), '\\N') as month__text,
+                nullif(nullif(btrim(day__raw, v_blanks), ''), '\\N') as day__text,
+                nullif(btrim(dep_time__raw, v_blanks), 'NA') as dep_time__text,
+                nullif(btrim(dep_delay__raw, v_blanks), 'NA') as dep_delay__text,
+                nullif(btrim(arr_delay__raw, v_blanks), 'NA') as arr_delay__text,
+                nullif(nullif(btrim(carrier__raw, v_blanks), ''), '\\N') as carrier__text,
+                nullif(nullif(btrim(origin__raw, v_blanks), ''), '\\N') as origin__text,
+                nullif(nullif(btrim(dest__raw, v_blanks), ''), '\\N') as dest__text,
+                nullif(nullif(btrim(distance__raw, v_blanks), ''), '\\N') as distance__text,
+                nullif(nullif(btrim(time_hour__raw, v_blanks), ''), '\\N') as time_hour__text
             from source
-            inner join load_files on source.file_id = load_files.file_id
             -- The superseded ones too: a file that has to be refused is, whenever it comes.
-            where load_files.status in ('loaded', 'superseded')
+            where file_id in (select file_id from load_files where status in ('loaded', 'superseded'))
         ),
 
         typed as (
             select
                 cells.*,
-                case when year__text ~ '^[+-]?[0-9]{1,18}$' then cast(year__text as bigint) end as year,
-                case when month__text ~ '^[+-]?[0-9]{1,18}$' then cast(month__text as bigint) end as month,
-                case when day__text ~ '^[+-]?[0-9]{1,18}$' then cast(day__text as bigint) end as day,
-                case when dep_time__text ~ '^[+-]?[0-9]{1,18}$' then cast(dep_time__text as bigint) end as dep_time,
-                case when len(sched_dep_time__text) <= 256 then sched_dep_time__text end as sched_dep_time,
-                case when dep_delay__text ~ '^[+-]?[0-9]{1,18}$' then cast(dep_delay__text as bigint) end as dep_delay,
-                case when len(arr_time__text) <= 256 then arr_time__text end as arr_time,
-                case when len(sched_arr_time__text) <= 256 then sched_arr_time__text end as sched_arr_time,
-                case when arr_delay__text ~ '^[+-]?[0-9]{1,18}$' then cast(arr_delay__text as bigint) end as arr_delay,
+                case when year__text ~ '^[+-]?[0-9]+$' and len(ltrim(year__text, '+-')) <= 18 then cast(year__text as bigint) end as year,
+                case when month__text ~ '^[+-]?[0-9]+$' and len(ltrim(month__text, '+-')) <= 18 then cast(month__text as bigint) end as month,
+                case when day__text ~ '^[+-]?[0-9]+$' and len(ltrim(day__text, '+-')) <= 18 then cast(day__text as bigint) end as day,
+                case when dep_time__text ~ '^[+-]?[0-9]+$' and len(ltrim(dep_time__text, '+-')) <= 18 then cast(dep_time__text as bigint) end as dep_time,
+                case when dep_delay__text ~ '^[+-]?[0-9]+$' and len(ltrim(dep_delay__text, '+-')) <= 18 then cast(dep_delay__text as bigint) end as dep_delay,
+                case when arr_delay__text ~ '^[+-]?[0-9]+$' and len(ltrim(arr_delay__text, '+-')) <= 18 then cast(arr_delay__text as bigint) end as arr_delay,
                 case when len(carrier__text) <= 64 then carrier__text end as carrier,
-                case when len(flight__text) <= 256 then flight__text end as flight,
-                case when len(tailnum__text) <= 256 then tailnum__text end as tailnum,
                 case when len(origin__text) <= 64 then origin__text end as origin,
                 case when len(dest__text) <= 64 then dest__text end as dest,
-                case when len(air_time__text) <= 256 then air_time__text end as air_time,
-                case when distance__text ~ '^[+-]?[0-9]{1,18}$' then cast(distance__text as bigint) end as distance,
-                case when len(hour__text) <= 256 then hour__text end as hour,
-                case when len(minute__text) <= 256 then minute__text end as minute,
+                case when distance__text ~ '^[+-]?[0-9]+$' and len(ltrim(distance__text, '+-')) <= 18 then cast(distance__text as bigint) end as distance,
                 try_cast(case when time_hour__text ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?$' then replace(time_hour__text, 'T', ' ') end as timestamptz) at time zone 'UTC' as time_hour
             from cells
-        ),
+        )
 
-        computed as (
-            select
-                typed.*,
-                try_cast(year || '-' || month || '-' || day as date) as flight_date
-            from typed
-        ),
+        select
+            file_id,
+            kind,
+            row__fault,
+            year__raw,
+            month__raw,
+            day__raw,
+            dep_time__raw,
+            sched_dep_time__raw,
+            dep_delay__raw,
+            arr_time__raw,
+            sched_arr_time__raw,
+            arr_delay__raw,
+            carrier__raw,
+            flight__raw,
+            tailnum__raw,
+            origin__raw,
+            dest__raw,
+            air_time__raw,
+            distance__raw,
+            hour__raw,
+            minute__raw,
+            time_hour__raw,
+            row__surplus,
+            year,
+            month,
+            day,
+            dep_time,
+            dep_delay,
+            arr_delay,
+            carrier,
+            origin,
+            dest,
+            distance,
+            time_hour,
+            try_cast(year || '-' || month || '-' || day as date) as flight_date
+        from typed;
 
-        judged as (
+        -- Rejected rows alone are written again.
+        update load_rows
+        set reject_reason = judged.reject_reason
+        from (
             select
-                computed.*,
+                row__number,
                 case
-                    when computed.row__kind = 'blank' then null
-                    when computed.row__kind = 'header' and btrim(computed.row__surplus, v_blanks) <> ''
-                        then 'column "' || left(btrim(computed.row__surplus, v_blanks), 100) || '" of the header is not declared'
-                    when computed.row__fault is not null then computed.row__fault
-                    when computed.row__kind <> 'row' then null
-                    when year__text is not null and year is null then 'year: not a whole number'
-                    when month__text is not null and month is null then 'month: not a whole number'
-                    when day__text is not null and day is null then 'day: not a whole number'
-                    when dep_time__text is not null and dep_time is null then 'dep_time: not a whole number'
-                    when dep_delay__text is not null and dep_delay is null then 'dep_delay: not a whole number'
-                    when arr_delay__text is not null and arr_delay is null then 'arr_delay: not a whole number'
-                    when distance__text is not null and distance is null then 'distance: not a whole number'
-                    when time_hour__text is not null and time_hour is null then 'time_hour: not a time'
-                    when year__text is null then 'year: empty'
-                    when month__text is null then 'month: empty'
-                    when day__text is null then 'day: empty'
-                    when carrier__text is null then 'carrier: empty'
-                    when origin__text is null then 'origin: empty'
-                    when dest__text is null then 'dest: empty'
-                    when distance__text is null then 'distance: empty'
-                    when time_hour__text is null then 'time_hour: empty'
+                    when kind = 'blank' then null
+                    when kind = 'header' and btrim(row__surplus, v_blanks) <> ''
+                        then 'column "' || left(btrim(row__surplus, v_blanks), 100) || '" of the header is not declared'
+                    when row__fault is not null then row__fault
+                    when kind <> 'row' then null
+                    when year is null and nullif(nullif(btrim(year__raw, v_blanks), ''), '\\N') is not null then 'year: not a whole number'
+                    when month is null and nullif(nullif(btrim(month__raw, v_blanks), ''), '\\N') is not null then 'month: not a whole number'
+                    when day is null and nullif(nullif(btrim(day__raw, v_blanks), ''), '\\N') is not null then 'day: not a whole number'
+                    when dep_time is null and nullif(btrim(dep_time__raw, v_blanks), 'NA') is not null then 'dep_time: not a whole number'
+                    when dep_delay is null and nullif(btrim(dep_delay__raw, v_blanks), 'NA') is not null then 'dep_delay: not a whole number'
+                    when arr_delay is null and nullif(btrim(arr_delay__raw, v_blanks), 'NA') is not null then 'arr_delay: not a whole number'
+                    when distance is null and nullif(nullif(btrim(distance__raw, v_blanks), ''), '\\N') is not null then 'distance: not a whole number'
+                    when time_hour is null and nullif(nullif(btrim(time_hour__raw, v_blanks), ''), '\\N') is not null then 'time_hour: not a time'
+                    when year is null then 'year: empty'
+                    when month is null then 'month: empty'
+                    when day is null then 'day: empty'
+                    when nullif(nullif(btrim(carrier__raw, v_blanks), ''), '\\N') is null then 'carrier: empty'
+                    when nullif(nullif(btrim(origin__raw, v_blanks), ''), '\\N') is null then 'origin: empty'
+                    when nullif(nullif(btrim(dest__raw, v_blanks), ''), '\\N') is null then 'dest: empty'
+                    when distance is null then 'distance: empty'
+                    when time_hour is null then 'time_hour: empty'
                     when year not between 1990 and 2100 then 'year: outside 1990 to 2100'
                     when month not between 1 and 12 then 'month: outside 1 to 12'
                     when day not between 1 and 31 then 'day: outside 1 to 31'
@@ -219,59 +305,52 @@ begin
                     when dep_delay not between -1440 and 14400 then 'dep_delay: outside -1440 to 14400'
                     when arr_delay not between -1440 and 14400 then 'arr_delay: outside -1440 to 14400'
                     when distance not between 0 and 20000 then 'distance: outside 0 to 20000'
-                    when len(sched_dep_time__text) > 256 then 'sched_dep_time: longer than 256 characters'
-                    when len(arr_time__text) > 256 then 'arr_time: longer than 256 characters'
-                    when len(sched_arr_time__text) > 256 then 'sched_arr_time: longer than 256 characters'
-                    when len(carrier__text) > 64 then 'carrier: longer than 64 characters'
-                    when len(flight__text) > 256 then 'flight: longer than 256 characters'
-                    when len(tailnum__text) > 256 then 'tailnum: longer than 256 characters'
-                    when len(origin__text) > 64 then 'origin: longer than 64 characters'
-                    when len(dest__text) > 64 then 'dest: longer than 64 characters'
-                    when len(air_time__text) > 256 then 'air_time: longer than 256 characters'
-                    when len(hour__text) > 256 then 'hour: longer than 256 characters'
-                    when len(minute__text) > 256 then 'minute: longer than 256 characters'
+                    when len(nullif(nullif(btrim(sched_dep_time__raw, v_blanks), ''), '\\N')) > 256 then 'sched_dep_time: longer than 256 characters'
+                    when len(nullif(nullif(btrim(arr_time__raw, v_blanks), ''), '\\N')) > 256 then 'arr_time: longer than 256 characters'
+                    when len(nullif(nullif(btrim(sched_arr_time__raw, v_blanks), ''), '\\N')) > 256 then 'sched_arr_time: longer than 256 characters'
+                    when len(nullif(nullif(btrim(carrier__raw, v_blanks), ''), '\\N')) > 64 then 'carrier: longer than 64 characters'
+                    when len(nullif(nullif(btrim(flight__raw, v_blanks), ''), '\\N')) > 256 then 'flight: longer than 256 characters'
+                    when len(nullif(nullif(btrim(tailnum__raw, v_blanks), ''), '\\N')) > 256 then 'tailnum: longer than 256 characters'
+                    when len(nullif(nullif(btrim(origin__raw, v_blanks), ''), '\\N')) > 64 then 'origin: longer than 64 characters'
+                    when len(nullif(nullif(btrim(dest__raw, v_blanks), ''), '\\N')) > 64 then 'dest: longer than 64 characters'
+                    when len(nullif(nullif(btrim(air_time__raw, v_blanks), ''), '\\N')) > 256 then 'air_time: longer than 256 characters'
+                    when len(nullif(nullif(btrim(hour__raw, v_blanks), ''), '\\N')) > 256 then 'hour: longer than 256 characters'
+                    when len(nullif(nullif(btrim(minute__raw, v_blanks), ''), '\\N')) > 256 then 'minute: longer than 256 characters'
                     when flight_date is null then 'flight_date: cannot be computed'
                     -- Last of all: a file whose header is padded likewise may have it.
-                    when computed.row__surplus is not null then 'too many fields, the last of them empty'
+                    when row__surplus is not null then 'too many fields, the last of them empty'
                 end as reject_reason
-            from computed
-        )
+            from load_rows
+        ) as judged
+        where
+            load_rows.row__number = judged.row__number
+            and judged.reject_reason is not null;
 
-        select
-            judged.file_id,
-            case when judged.reject_reason is not null or judged.row__kind <> 'row' then judged.row__line end as line,
-            judged.row__kind as kind,
-            judged.reject_reason,
-            case split_part(judged.reject_reason, ':', 1)
-                when 'year' then judged.year__text
-                when 'month' then judged.month__text
-                when 'day' then judged.day__text
-                when 'dep_time' then judged.dep_time__text
-                when 'sched_dep_time' then judged.sched_dep_time__text
-                when 'dep_delay' then judged.dep_delay__text
-                when 'arr_time' then judged.arr_time__text
-                when 'sched_arr_time' then judged.sched_arr_time__text
-                when 'arr_delay' then judged.arr_delay__text
-                when 'carrier' then judged.carrier__text
-                when 'flight' then judged.flight__text
-                when 'tailnum' then judged.tailnum__text
-                when 'origin' then judged.origin__text
-                when 'dest' then judged.dest__text
-                when 'air_time' then judged.air_time__text
-                when 'distance' then judged.distance__text
-                when 'hour' then judged.hour__text
-                when 'minute' then judged.minute__text
-                when 'time_hour' then judged.time_hour__text
-            end as reject_value,
-            judged.dep_time,
-            judged.dep_delay,
-            judged.arr_delay,
-            judged.carrier,
-            judged.origin,
-            judged.dest,
-            judged.distance,
-            judged.flight_date
-        from judged;
+        update load_rows
+        set
+            line = nvl(year__raw, '') || ',' || nvl(month__raw, '') || ',' || nvl(day__raw, '') || ',' || nvl(dep_time__raw, '') || ',' || nvl(sched_dep_time__raw, '') || ',' || nvl(dep_delay__raw, '') || ',' || nvl(arr_time__raw, '') || ',' || nvl(sched_arr_time__raw, '') || ',' || nvl(arr_delay__raw, '') || ',' || nvl(carrier__raw, '') || ',' || nvl(flight__raw, '') || ',' || nvl(tailnum__raw, '') || ',' || nvl(origin__raw, '') || ',' || nvl(dest__raw, '') || ',' || nvl(air_time__raw, '') || ',' || nvl(distance__raw, '') || ',' || nvl(hour__raw, '') || ',' || nvl(minute__raw, '') || ',' || nvl(time_hour__raw, '') || nvl(',' || row__surplus, ''),
+            reject_value = case split_part(reject_reason, ':', 1)
+                when 'year' then nullif(nullif(btrim(year__raw, v_blanks), ''), '\\N')
+                when 'month' then nullif(nullif(btrim(month__raw, v_blanks), ''), '\\N')
+                when 'day' then nullif(nullif(btrim(day__raw, v_blanks), ''), '\\N')
+                when 'dep_time' then nullif(btrim(dep_time__raw, v_blanks), 'NA')
+                when 'sched_dep_time' then nullif(nullif(btrim(sched_dep_time__raw, v_blanks), ''), '\\N')
+                when 'dep_delay' then nullif(btrim(dep_delay__raw, v_blanks), 'NA')
+                when 'arr_time' then nullif(nullif(btrim(arr_time__raw, v_blanks), ''), '\\N')
+                when 'sched_arr_time' then nullif(nullif(btrim(sched_arr_time__raw, v_blanks), ''), '\\N')
+                when 'arr_delay' then nullif(btrim(arr_delay__raw, v_blanks), 'NA')
+                when 'carrier' then nullif(nullif(btrim(carrier__raw, v_blanks), ''), '\\N')
+                when 'flight' then nullif(nullif(btrim(flight__raw, v_blanks), ''), '\\N')
+                when 'tailnum' then nullif(nullif(btrim(tailnum__raw, v_blanks), ''), '\\N')
+                when 'origin' then nullif(nullif(btrim(origin__raw, v_blanks), ''), '\\N')
+                when 'dest' then nullif(nullif(btrim(dest__raw, v_blanks), ''), '\\N')
+                when 'air_time' then nullif(nullif(btrim(air_time__raw, v_blanks), ''), '\\N')
+                when 'distance' then nullif(nullif(btrim(distance__raw, v_blanks), ''), '\\N')
+                when 'hour' then nullif(nullif(btrim(hour__raw, v_blanks), ''), '\\N')
+                when 'minute' then nullif(nullif(btrim(minute__raw, v_blanks), ''), '\\N')
+                when 'time_hour' then nullif(nullif(btrim(time_hour__raw, v_blanks), ''), '\\N')
+            end
+        where reject_reason is not null;
     end if;
 
     call etl.judge_files('year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_delay,carrier,flight,tailnum,origin,dest,air_time,distance,hour,minute,time_hour', v_counted_rows);

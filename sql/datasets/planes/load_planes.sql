@@ -69,11 +69,22 @@ begin
 
     drop table if exists load_rows;
     create temp table load_rows (
+        row__number bigint identity(1, 1),
         file_id varchar(32),
         line varchar(65535),
         kind varchar(16),
         reject_reason varchar(1024),
         reject_value varchar(65535),
+        row__fault varchar(1024),
+        tailnum__raw varchar(65535),
+        year__raw integer,
+        type__raw varchar(65535),
+        manufacturer__raw varchar(65535),
+        model__raw varchar(65535),
+        engines__raw integer,
+        seats__raw integer,
+        speed__raw integer,
+        engine__raw varchar(65535),
         tailnum varchar(64),
         year bigint,
         type varchar(256),
@@ -86,8 +97,18 @@ begin
     );
 
     if v_new_files + v_superseded_files > 0 then
+        -- Each value is read out of its text here, once; what follows goes by the values.
         insert into load_rows (
-            file_id, line, kind, reject_reason, reject_value,
+            file_id, kind, row__fault,
+            tailnum__raw,
+            year__raw,
+            type__raw,
+            manufacturer__raw,
+            model__raw,
+            engines__raw,
+            seats__raw,
+            speed__raw,
+            engine__raw,
             tailnum,
             year,
             type,
@@ -101,110 +122,128 @@ begin
         with source as (
             select
                 split_part(split_part("$path", '/run_id=' || p_run_id || '/', 2), '.', 1) as file_id,
-                tailnum,
-                year,
-                type,
-                manufacturer,
-                model,
-                engines,
-                seats,
-                speed,
-                engine
+                tailnum as tailnum__raw,
+                year as year__raw,
+                type as type__raw,
+                manufacturer as manufacturer__raw,
+                model as model__raw,
+                engines as engines__raw,
+                seats as seats__raw,
+                speed as speed__raw,
+                engine as engine__raw
             from lake.planes
             where run_id = p_run_id
         ),
 
         cells as (
             select
-                source.file_id,
-                nvl(left(cast(source.tailnum as varchar(65535)), 256), '') || ', ' || nvl(left(cast(source.year as varchar(65535)), 256), '') || ', ' || nvl(left(cast(source.type as varchar(65535)), 256), '') || ', ' || nvl(left(cast(source.manufacturer as varchar(65535)), 256), '') || ', ' || nvl(left(cast(source.model as varchar(65535)), 256), '') || ', ' || nvl(left(cast(source.engines as varchar(65535)), 256), '') || ', ' || nvl(left(cast(source.seats as varchar(65535)), 256), '') || ', ' || nvl(left(cast(source.speed as varchar(65535)), 256), '') || ', ' || nvl(left(cast(source.engine as varchar(65535)), 256), '') as row__line,
-                'row' as row__kind,
+                file_id,
+                'row' as kind,
                 cast(null as varchar(64)) as row__fault,
-                nullif(nullif(btrim(source.tailnum, v_blanks), ''), '\\N') as tailnum__text,
-                cast(source.year as varchar(65535)) as year__text,
-                nullif(nullif(btrim(source.type, v_blanks), ''), '\\N') as type__text,
-                nullif(nullif(btrim(source.manufacturer, v_blanks), ''), '\\N') as manufacturer__text,
-                nullif(nullif(btrim(source.model, v_blanks), ''), '\\N') as model__text,
-                cast(source.engines as varchar(65535)) as engines__text,
-                cast(source.seats as varchar(65535)) as seats__text,
-                cast(source.speed as varchar(65535)) as speed__text,
-                nullif(nullif(btrim(source.engine, v_blanks), ''), '\\N') as engine__text,
-                source.year as year__typed,
-                source.engines as engines__typed,
-                source.seats as seats__typed,
-                source.speed as speed__typed
+                tailnum__raw,
+                year__raw,
+                type__raw,
+                manufacturer__raw,
+                model__raw,
+                engines__raw,
+                seats__raw,
+                speed__raw,
+                engine__raw,
+                nullif(nullif(btrim(tailnum__raw, v_blanks), ''), '\\N') as tailnum__text,
+                nullif(nullif(btrim(type__raw, v_blanks), ''), '\\N') as type__text,
+                nullif(nullif(btrim(manufacturer__raw, v_blanks), ''), '\\N') as manufacturer__text,
+                nullif(nullif(btrim(model__raw, v_blanks), ''), '\\N') as model__text,
+                nullif(nullif(btrim(engine__raw, v_blanks), ''), '\\N') as engine__text
             from source
-            inner join load_files on source.file_id = load_files.file_id
             -- The superseded ones too: a file that has to be refused is, whenever it comes.
-            where load_files.status in ('loaded', 'superseded')
+            where file_id in (select file_id from load_files where status in ('loaded', 'superseded'))
         ),
 
         typed as (
             select
                 cells.*,
                 case when len(tailnum__text) <= 16 then tailnum__text end as tailnum,
-                cast(year__typed as bigint) as year,
+                cast(year__raw as bigint) as year,
                 case when len(type__text) <= 64 then type__text end as type,
                 case when len(manufacturer__text) <= 64 then manufacturer__text end as manufacturer,
                 case when len(model__text) <= 64 then model__text end as model,
-                cast(engines__typed as bigint) as engines,
-                cast(seats__typed as bigint) as seats,
-                cast(speed__typed as bigint) as speed,
+                cast(engines__raw as bigint) as engines,
+                cast(seats__raw as bigint) as seats,
+                cast(speed__raw as bigint) as speed,
                 case when len(engine__text) <= 64 then engine__text end as engine
             from cells
-        ),
+        )
 
-        judged as (
+        select
+            file_id,
+            kind,
+            row__fault,
+            tailnum__raw,
+            year__raw,
+            type__raw,
+            manufacturer__raw,
+            model__raw,
+            engines__raw,
+            seats__raw,
+            speed__raw,
+            engine__raw,
+            tailnum,
+            year,
+            type,
+            manufacturer,
+            model,
+            engines,
+            seats,
+            speed,
+            engine
+        from typed;
+
+        -- Rejected rows alone are written again.
+        update load_rows
+        set reject_reason = judged.reject_reason
+        from (
             select
-                typed.*,
+                row__number,
                 case
-                    when typed.row__kind = 'blank' then null
-                    when typed.row__fault is not null then typed.row__fault
-                    when typed.row__kind <> 'row' then null
-                    when year__text is not null and year is null then 'year: not a whole number'
-                    when engines__text is not null and engines is null then 'engines: not a whole number'
-                    when seats__text is not null and seats is null then 'seats: not a whole number'
-                    when speed__text is not null and speed is null then 'speed: not a whole number'
-                    when tailnum__text is null then 'tailnum: empty'
+                    when kind = 'blank' then null
+                    when row__fault is not null then row__fault
+                    when kind <> 'row' then null
+                    when year is null and cast(year__raw as varchar(65535)) is not null then 'year: not a whole number'
+                    when engines is null and cast(engines__raw as varchar(65535)) is not null then 'engines: not a whole number'
+                    when seats is null and cast(seats__raw as varchar(65535)) is not null then 'seats: not a whole number'
+                    when speed is null and cast(speed__raw as varchar(65535)) is not null then 'speed: not a whole number'
+                    when nullif(nullif(btrim(tailnum__raw, v_blanks), ''), '\\N') is null then 'tailnum: empty'
                     when year not between 1900 and 2100 then 'year: outside 1900 to 2100'
                     when engines not between 0 and 12 then 'engines: outside 0 to 12'
                     when seats not between 0 and 1000 then 'seats: outside 0 to 1000'
                     when speed not between 0 and 2000 then 'speed: outside 0 to 2000'
-                    when len(tailnum__text) > 16 then 'tailnum: longer than 16 characters'
-                    when len(type__text) > 64 then 'type: longer than 64 characters'
-                    when len(manufacturer__text) > 64 then 'manufacturer: longer than 64 characters'
-                    when len(model__text) > 64 then 'model: longer than 64 characters'
-                    when len(engine__text) > 64 then 'engine: longer than 64 characters'
+                    when len(nullif(nullif(btrim(tailnum__raw, v_blanks), ''), '\\N')) > 16 then 'tailnum: longer than 16 characters'
+                    when len(nullif(nullif(btrim(type__raw, v_blanks), ''), '\\N')) > 64 then 'type: longer than 64 characters'
+                    when len(nullif(nullif(btrim(manufacturer__raw, v_blanks), ''), '\\N')) > 64 then 'manufacturer: longer than 64 characters'
+                    when len(nullif(nullif(btrim(model__raw, v_blanks), ''), '\\N')) > 64 then 'model: longer than 64 characters'
+                    when len(nullif(nullif(btrim(engine__raw, v_blanks), ''), '\\N')) > 64 then 'engine: longer than 64 characters'
                 end as reject_reason
-            from typed
-        )
+            from load_rows
+        ) as judged
+        where
+            load_rows.row__number = judged.row__number
+            and judged.reject_reason is not null;
 
-        select
-            judged.file_id,
-            case when judged.reject_reason is not null or judged.row__kind <> 'row' then judged.row__line end as line,
-            judged.row__kind as kind,
-            judged.reject_reason,
-            case split_part(judged.reject_reason, ':', 1)
-                when 'tailnum' then judged.tailnum__text
-                when 'year' then judged.year__text
-                when 'type' then judged.type__text
-                when 'manufacturer' then judged.manufacturer__text
-                when 'model' then judged.model__text
-                when 'engines' then judged.engines__text
-                when 'seats' then judged.seats__text
-                when 'speed' then judged.speed__text
-                when 'engine' then judged.engine__text
-            end as reject_value,
-            judged.tailnum,
-            judged.year,
-            judged.type,
-            judged.manufacturer,
-            judged.model,
-            judged.engines,
-            judged.seats,
-            judged.speed,
-            judged.engine
-        from judged;
+        update load_rows
+        set
+            line = nvl(left(cast(tailnum__raw as varchar(65535)), 256), '') || ', ' || nvl(left(cast(year__raw as varchar(65535)), 256), '') || ', ' || nvl(left(cast(type__raw as varchar(65535)), 256), '') || ', ' || nvl(left(cast(manufacturer__raw as varchar(65535)), 256), '') || ', ' || nvl(left(cast(model__raw as varchar(65535)), 256), '') || ', ' || nvl(left(cast(engines__raw as varchar(65535)), 256), '') || ', ' || nvl(left(cast(seats__raw as varchar(65535)), 256), '') || ', ' || nvl(left(cast(speed__raw as varchar(65535)), 256), '') || ', ' || nvl(left(cast(engine__raw as varchar(65535)), 256), ''),
+            reject_value = case split_part(reject_reason, ':', 1)
+                when 'tailnum' then nullif(nullif(btrim(tailnum__raw, v_blanks), ''), '\\N')
+                when 'year' then cast(year__raw as varchar(65535))
+                when 'type' then nullif(nullif(btrim(type__raw, v_blanks), ''), '\\N')
+                when 'manufacturer' then nullif(nullif(btrim(manufacturer__raw, v_blanks), ''), '\\N')
+                when 'model' then nullif(nullif(btrim(model__raw, v_blanks), ''), '\\N')
+                when 'engines' then cast(engines__raw as varchar(65535))
+                when 'seats' then cast(seats__raw as varchar(65535))
+                when 'speed' then cast(speed__raw as varchar(65535))
+                when 'engine' then nullif(nullif(btrim(engine__raw, v_blanks), ''), '\\N')
+            end
+        where reject_reason is not null;
     end if;
 
     call etl.judge_files('', v_counted_rows);

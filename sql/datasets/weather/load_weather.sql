@@ -73,12 +73,19 @@ begin
 
     drop table if exists load_rows;
     create temp table load_rows (
+        row__number bigint identity(1, 1),
         file_id varchar(32),
         line varchar(65535),
         kind varchar(16),
         reject_reason varchar(1024),
         reject_value varchar(65535),
+        row__fault varchar(1024),
+        row__line varchar(65535),
         origin varchar(256),
+        year bigint,
+        month bigint,
+        day bigint,
+        hour bigint,
         temperature double precision,
         dew_point double precision,
         humidity double precision,
@@ -93,9 +100,15 @@ begin
     );
 
     if v_new_files + v_superseded_files > 0 then
+        -- Each value is read out of its text here, once; what follows goes by the values.
         insert into load_rows (
-            file_id, line, kind, reject_reason, reject_value,
+            file_id, kind, row__fault,
+            row__line,
             origin,
+            year,
+            month,
+            day,
+            hour,
             temperature,
             dew_point,
             humidity,
@@ -118,43 +131,42 @@ begin
 
         cells as (
             select
-                source.file_id,
-                source.row__line as row__line,
-                case when btrim(source.row__line, v_blanks) = '' then 'blank' else 'row' end as row__kind,
-                case when source.row__line is null then 'longer than 65,535 bytes, or \\N' when not is_valid_json(btrim(source.row__line, v_blanks)) or left(btrim(source.row__line, v_blanks), 1) <> '{' then 'not a JSON object' end as row__fault,
-                nullif(nullif(btrim(json_extract_path_text(source.row__line, 'origin', true), v_blanks), ''), '\\N') as origin__text,
-                nullif(nullif(btrim(json_extract_path_text(source.row__line, 'year', true), v_blanks), ''), '\\N') as year__text,
-                nullif(nullif(btrim(json_extract_path_text(source.row__line, 'month', true), v_blanks), ''), '\\N') as month__text,
-                nullif(nullif(btrim(json_extract_path_text(source.row__line, 'day', true), v_blanks), ''), '\\N') as day__text,
-                nullif(nullif(btrim(json_extract_path_text(source.row__line, 'hour', true), v_blanks), ''), '\\N') as hour__text,
-                nullif(nullif(btrim(json_extract_path_text(source.row__line, 'temp', true), v_blanks), ''), '\\N') as temperature__text,
-                nullif(nullif(btrim(json_extract_path_text(source.row__line, 'dewp', true), v_blanks), ''), '\\N') as dew_point__text,
-                nullif(nullif(btrim(json_extract_path_text(source.row__line, 'humid', true), v_blanks), ''), '\\N') as humidity__text,
-                nullif(nullif(btrim(json_extract_path_text(source.row__line, 'wind', 'dir', true), v_blanks), ''), '\\N') as wind_direction__text,
-                nullif(nullif(btrim(json_extract_path_text(source.row__line, 'wind', 'speed', true), v_blanks), ''), '\\N') as wind_speed__text,
-                nullif(nullif(btrim(json_extract_path_text(source.row__line, 'wind', 'gust', true), v_blanks), ''), '\\N') as wind_gust__text,
-                nullif(nullif(btrim(json_extract_path_text(source.row__line, 'precip', true), v_blanks), ''), '\\N') as precipitation__text,
-                nullif(nullif(btrim(json_extract_path_text(source.row__line, 'pressure', true), v_blanks), ''), '\\N') as pressure__text,
-                nullif(nullif(btrim(json_extract_path_text(source.row__line, 'visib', true), v_blanks), ''), '\\N') as visibility__text,
-                nullif(nullif(btrim(json_extract_path_text(source.row__line, 'time_hour', true), v_blanks), ''), '\\N') as time_hour__text
+                file_id,
+                case when btrim(row__line, v_blanks) = '' then 'blank' else 'row' end as kind,
+                case when row__line is null then 'longer than 65,535 bytes, or \\N' when not is_valid_json(btrim(row__line, v_blanks)) or left(btrim(row__line, v_blanks), 1) <> '{' then 'not a JSON object' end as row__fault,
+                row__line,
+                nullif(nullif(btrim(json_extract_path_text(row__line, 'origin', true), v_blanks), ''), '\\N') as origin__text,
+                nullif(nullif(btrim(json_extract_path_text(row__line, 'year', true), v_blanks), ''), '\\N') as year__text,
+                nullif(nullif(btrim(json_extract_path_text(row__line, 'month', true), v_blanks), ''), '\\N') as month__text,
+                nullif(nullif(btrim(json_extract_path_text(row__line, 'day', true), v_blanks), ''), '\\N') as day__text,
+                nullif(nullif(btrim(json_extract_path_text(row__line, 'hour', true), v_blanks), ''), '\\N') as hour__text,
+                nullif(nullif(btrim(json_extract_path_text(row__line, 'temp', true), v_blanks), ''), '\\N') as temperature__text,
+                nullif(nullif(btrim(json_extract_path_text(row__line, 'dewp', true), v_blanks), ''), '\\N') as dew_point__text,
+                nullif(nullif(btrim(json_extract_path_text(row__line, 'humid', true), v_blanks), ''), '\\N') as humidity__text,
+                nullif(nullif(btrim(json_extract_path_text(row__line, 'wind', 'dir', true), v_blanks), ''), '\\N') as wind_direction__text,
+                nullif(nullif(btrim(json_extract_path_text(row__line, 'wind', 'speed', true), v_blanks), ''), '\\N') as wind_speed__text,
+                nullif(nullif(btrim(json_extract_path_text(row__line, 'wind', 'gust', true), v_blanks), ''), '\\N') as wind_gust__text,
+                nullif(nullif(btrim(json_extract_path_text(row__line, 'precip', true), v_blanks), ''), '\\N') as precipitation__text,
+                nullif(nullif(btrim(json_extract_path_text(row__line, 'pressure', true), v_blanks), ''), '\\N') as pressure__text,
+                nullif(nullif(btrim(json_extract_path_text(row__line, 'visib', true), v_blanks), ''), '\\N') as visibility__text,
+                nullif(nullif(btrim(json_extract_path_text(row__line, 'time_hour', true), v_blanks), ''), '\\N') as time_hour__text
             from source
-            inner join load_files on source.file_id = load_files.file_id
             -- The superseded ones too: a file that has to be refused is, whenever it comes.
-            where load_files.status in ('loaded', 'superseded')
+            where file_id in (select file_id from load_files where status in ('loaded', 'superseded'))
         ),
 
         typed as (
             select
                 cells.*,
                 case when len(origin__text) <= 64 then origin__text end as origin,
-                case when year__text ~ '^[+-]?[0-9]{1,18}$' then cast(year__text as bigint) end as year,
-                case when month__text ~ '^[+-]?[0-9]{1,18}$' then cast(month__text as bigint) end as month,
-                case when day__text ~ '^[+-]?[0-9]{1,18}$' then cast(day__text as bigint) end as day,
-                case when hour__text ~ '^[+-]?[0-9]{1,18}$' then cast(hour__text as bigint) end as hour,
+                case when year__text ~ '^[+-]?[0-9]+$' and len(ltrim(year__text, '+-')) <= 18 then cast(year__text as bigint) end as year,
+                case when month__text ~ '^[+-]?[0-9]+$' and len(ltrim(month__text, '+-')) <= 18 then cast(month__text as bigint) end as month,
+                case when day__text ~ '^[+-]?[0-9]+$' and len(ltrim(day__text, '+-')) <= 18 then cast(day__text as bigint) end as day,
+                case when hour__text ~ '^[+-]?[0-9]+$' and len(ltrim(hour__text, '+-')) <= 18 then cast(hour__text as bigint) end as hour,
                 case when temperature__text ~ '^[+-]?([0-9]{1,40}[.]?[0-9]{0,40}|[.][0-9]{1,40})([eE][+-]?[0-9]{1,2})?$' then cast(temperature__text as double precision) end as temperature,
                 case when dew_point__text ~ '^[+-]?([0-9]{1,40}[.]?[0-9]{0,40}|[.][0-9]{1,40})([eE][+-]?[0-9]{1,2})?$' then cast(dew_point__text as double precision) end as dew_point,
                 case when humidity__text ~ '^[+-]?([0-9]{1,40}[.]?[0-9]{0,40}|[.][0-9]{1,40})([eE][+-]?[0-9]{1,2})?$' then cast(humidity__text as double precision) end as humidity,
-                case when wind_direction__text ~ '^[+-]?[0-9]{1,18}$' then cast(wind_direction__text as bigint) end as wind_direction,
+                case when wind_direction__text ~ '^[+-]?[0-9]+$' and len(ltrim(wind_direction__text, '+-')) <= 18 then cast(wind_direction__text as bigint) end as wind_direction,
                 case when wind_speed__text ~ '^[+-]?([0-9]{1,40}[.]?[0-9]{0,40}|[.][0-9]{1,40})([eE][+-]?[0-9]{1,2})?$' then cast(wind_speed__text as double precision) end as wind_speed,
                 case when wind_gust__text ~ '^[+-]?([0-9]{1,40}[.]?[0-9]{0,40}|[.][0-9]{1,40})([eE][+-]?[0-9]{1,2})?$' then cast(wind_gust__text as double precision) end as wind_gust,
                 case when precipitation__text ~ '^[+-]?([0-9]{1,40}[.]?[0-9]{0,40}|[.][0-9]{1,40})([eE][+-]?[0-9]{1,2})?$' then cast(precipitation__text as double precision) end as precipitation,
@@ -162,42 +174,61 @@ begin
                 case when visibility__text ~ '^[+-]?([0-9]{1,40}[.]?[0-9]{0,40}|[.][0-9]{1,40})([eE][+-]?[0-9]{1,2})?$' then cast(visibility__text as double precision) end as visibility,
                 try_cast(case when time_hour__text ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?$' then replace(time_hour__text, 'T', ' ') end as timestamptz) at time zone 'UTC' as time_hour
             from cells
-        ),
+        )
 
-        computed as (
-            select
-                typed.*,
-                try_cast(year || '-' || month || '-' || day as date) as weather_date
-            from typed
-        ),
+        select
+            file_id,
+            kind,
+            row__fault,
+            row__line,
+            origin,
+            year,
+            month,
+            day,
+            hour,
+            temperature,
+            dew_point,
+            humidity,
+            wind_direction,
+            wind_speed,
+            wind_gust,
+            precipitation,
+            pressure,
+            visibility,
+            time_hour,
+            try_cast(year || '-' || month || '-' || day as date) as weather_date
+        from typed;
 
-        judged as (
+        -- Rejected rows alone are written again.
+        update load_rows
+        set reject_reason = judged.reject_reason
+        from (
             select
-                computed.*,
+                row__number,
                 case
-                    when computed.row__kind = 'blank' then null
-                    when computed.row__fault is not null then computed.row__fault
-                    when computed.row__kind <> 'row' then null
-                    when year__text is not null and year is null then 'year: not a whole number'
-                    when month__text is not null and month is null then 'month: not a whole number'
-                    when day__text is not null and day is null then 'day: not a whole number'
-                    when hour__text is not null and hour is null then 'hour: not a whole number'
-                    when temperature__text is not null and temperature is null then 'temperature: not a number'
-                    when dew_point__text is not null and dew_point is null then 'dew_point: not a number'
-                    when humidity__text is not null and humidity is null then 'humidity: not a number'
-                    when wind_direction__text is not null and wind_direction is null then 'wind_direction: not a whole number'
-                    when wind_speed__text is not null and wind_speed is null then 'wind_speed: not a number'
-                    when wind_gust__text is not null and wind_gust is null then 'wind_gust: not a number'
-                    when precipitation__text is not null and precipitation is null then 'precipitation: not a number'
-                    when pressure__text is not null and pressure is null then 'pressure: not a number'
-                    when visibility__text is not null and visibility is null then 'visibility: not a number'
-                    when time_hour__text is not null and time_hour is null then 'time_hour: not a time'
-                    when origin__text is null then 'origin: empty'
-                    when year__text is null then 'year: empty'
-                    when month__text is null then 'month: empty'
-                    when day__text is null then 'day: empty'
-                    when hour__text is null then 'hour: empty'
-                    when time_hour__text is null then 'time_hour: empty'
+                    when kind = 'blank' then null
+                    when row__fault is not null then row__fault
+                    when kind <> 'row' then null
+                    when year is null and nullif(nullif(btrim(json_extract_path_text(row__line, 'year', true), v_blanks), ''), '\\N') is not null then 'year: not a whole number'
+                    when month is null and nullif(nullif(btrim(json_extract_path_text(row__line, 'month', true), v_blanks), ''), '\\N') is not null then 'month: not a whole number'
+                    when day is null and nullif(nullif(btrim(json_extract_path_text(row__line, 'day', true), v_blanks), ''), '\\N') is not null then 'day: not a whole number'
+                    when hour is null and nullif(nullif(btrim(json_extract_path_text(row__line, 'hour', true), v_blanks), ''), '\\N') is not null then 'hour: not a whole number'
+                    when temperature is null and nullif(nullif(btrim(json_extract_path_text(row__line, 'temp', true), v_blanks), ''), '\\N') is not null then 'temperature: not a number'
+                    when dew_point is null and nullif(nullif(btrim(json_extract_path_text(row__line, 'dewp', true), v_blanks), ''), '\\N') is not null then 'dew_point: not a number'
+                    when humidity is null and nullif(nullif(btrim(json_extract_path_text(row__line, 'humid', true), v_blanks), ''), '\\N') is not null then 'humidity: not a number'
+                    when wind_direction is null and nullif(nullif(btrim(json_extract_path_text(row__line, 'wind', 'dir', true), v_blanks), ''), '\\N') is not null then 'wind_direction: not a whole number'
+                    when wind_speed is null and nullif(nullif(btrim(json_extract_path_text(row__line, 'wind', 'speed', true), v_blanks), ''), '\\N') is not null then 'wind_speed: not a number'
+                    when wind_gust is null and nullif(nullif(btrim(json_extract_path_text(row__line, 'wind', 'gust', true), v_blanks), ''), '\\N') is not null then 'wind_gust: not a number'
+                    when precipitation is null and nullif(nullif(btrim(json_extract_path_text(row__line, 'precip', true), v_blanks), ''), '\\N') is not null then 'precipitation: not a number'
+                    when pressure is null and nullif(nullif(btrim(json_extract_path_text(row__line, 'pressure', true), v_blanks), ''), '\\N') is not null then 'pressure: not a number'
+                    when visibility is null and nullif(nullif(btrim(json_extract_path_text(row__line, 'visib', true), v_blanks), ''), '\\N') is not null then 'visibility: not a number'
+                    when time_hour is null and nullif(nullif(btrim(json_extract_path_text(row__line, 'time_hour', true), v_blanks), ''), '\\N') is not null then 'time_hour: not a time'
+                    when nullif(nullif(btrim(json_extract_path_text(row__line, 'origin', true), v_blanks), ''), '\\N') is null then 'origin: empty'
+                    when year is null then 'year: empty'
+                    when month is null then 'month: empty'
+                    when day is null then 'day: empty'
+                    when hour is null then 'hour: empty'
+                    when time_hour is null then 'time_hour: empty'
                     when year not between 1990 and 2100 then 'year: outside 1990 to 2100'
                     when month not between 1 and 12 then 'month: outside 1 to 12'
                     when day not between 1 and 31 then 'day: outside 1 to 31'
@@ -211,47 +242,36 @@ begin
                     when precipitation not between 0 and 20 then 'precipitation: outside 0 to 20'
                     when pressure not between 850 and 1100 then 'pressure: outside 850 to 1100'
                     when visibility not between 0 and 100 then 'visibility: outside 0 to 100'
-                    when len(origin__text) > 64 then 'origin: longer than 64 characters'
+                    when len(nullif(nullif(btrim(json_extract_path_text(row__line, 'origin', true), v_blanks), ''), '\\N')) > 64 then 'origin: longer than 64 characters'
                     when weather_date is null then 'weather_date: cannot be computed'
                 end as reject_reason
-            from computed
-        )
+            from load_rows
+        ) as judged
+        where
+            load_rows.row__number = judged.row__number
+            and judged.reject_reason is not null;
 
-        select
-            judged.file_id,
-            case when judged.reject_reason is not null or judged.row__kind <> 'row' then judged.row__line end as line,
-            judged.row__kind as kind,
-            judged.reject_reason,
-            case split_part(judged.reject_reason, ':', 1)
-                when 'origin' then judged.origin__text
-                when 'year' then judged.year__text
-                when 'month' then judged.month__text
-                when 'day' then judged.day__text
-                when 'hour' then judged.hour__text
-                when 'temperature' then judged.temperature__text
-                when 'dew_point' then judged.dew_point__text
-                when 'humidity' then judged.humidity__text
-                when 'wind_direction' then judged.wind_direction__text
-                when 'wind_speed' then judged.wind_speed__text
-                when 'wind_gust' then judged.wind_gust__text
-                when 'precipitation' then judged.precipitation__text
-                when 'pressure' then judged.pressure__text
-                when 'visibility' then judged.visibility__text
-                when 'time_hour' then judged.time_hour__text
-            end as reject_value,
-            judged.origin,
-            judged.temperature,
-            judged.dew_point,
-            judged.humidity,
-            judged.wind_direction,
-            judged.wind_speed,
-            judged.wind_gust,
-            judged.precipitation,
-            judged.pressure,
-            judged.visibility,
-            judged.time_hour,
-            judged.weather_date
-        from judged;
+        update load_rows
+        set
+            line = row__line,
+            reject_value = case split_part(reject_reason, ':', 1)
+                when 'origin' then nullif(nullif(btrim(json_extract_path_text(row__line, 'origin', true), v_blanks), ''), '\\N')
+                when 'year' then nullif(nullif(btrim(json_extract_path_text(row__line, 'year', true), v_blanks), ''), '\\N')
+                when 'month' then nullif(nullif(btrim(json_extract_path_text(row__line, 'month', true), v_blanks), ''), '\\N')
+                when 'day' then nullif(nullif(btrim(json_extract_path_text(row__line, 'day', true), v_blanks), ''), '\\N')
+                when 'hour' then nullif(nullif(btrim(json_extract_path_text(row__line, 'hour', true), v_blanks), ''), '\\N')
+                when 'temperature' then nullif(nullif(btrim(json_extract_path_text(row__line, 'temp', true), v_blanks), ''), '\\N')
+                when 'dew_point' then nullif(nullif(btrim(json_extract_path_text(row__line, 'dewp', true), v_blanks), ''), '\\N')
+                when 'humidity' then nullif(nullif(btrim(json_extract_path_text(row__line, 'humid', true), v_blanks), ''), '\\N')
+                when 'wind_direction' then nullif(nullif(btrim(json_extract_path_text(row__line, 'wind', 'dir', true), v_blanks), ''), '\\N')
+                when 'wind_speed' then nullif(nullif(btrim(json_extract_path_text(row__line, 'wind', 'speed', true), v_blanks), ''), '\\N')
+                when 'wind_gust' then nullif(nullif(btrim(json_extract_path_text(row__line, 'wind', 'gust', true), v_blanks), ''), '\\N')
+                when 'precipitation' then nullif(nullif(btrim(json_extract_path_text(row__line, 'precip', true), v_blanks), ''), '\\N')
+                when 'pressure' then nullif(nullif(btrim(json_extract_path_text(row__line, 'pressure', true), v_blanks), ''), '\\N')
+                when 'visibility' then nullif(nullif(btrim(json_extract_path_text(row__line, 'visib', true), v_blanks), ''), '\\N')
+                when 'time_hour' then nullif(nullif(btrim(json_extract_path_text(row__line, 'time_hour', true), v_blanks), ''), '\\N')
+            end
+        where reject_reason is not null;
     end if;
 
     call etl.judge_files('', v_counted_rows);
