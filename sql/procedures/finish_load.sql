@@ -111,10 +111,7 @@ begin
                 reject_value,
                 row_number() over (partition by file_id order by line) as row_position
             from load_rows
-            where
-                kind = 'row'
-                and reject_reason is not null
-                and file_id in (select file_id from load_counts where status = 'loaded')
+            where kind = 'row' and reject_reason is not null
         )
 
         select
@@ -213,7 +210,6 @@ begin
             row_number() over (order by count(*) desc, reject_reason) as reason_position
         from load_rows
         where kind = 'row' and reject_reason is not null
-            and file_id in (select file_id from load_counts where status = 'loaded')
         group by reject_reason
     ) as reasons
     where reasons.reason_position <= 5;

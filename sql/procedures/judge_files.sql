@@ -8,7 +8,8 @@
 --             header   names the columns, and nothing else
 --             padded   likewise, with empty fields behind them, as spreadsheets leave them
 --             blank    an empty line
--- Writes:     the temporary table load_counts, one row per file that is read
+-- Writes:     the temporary table load_counts, one row per file that is read; load_rows, which
+--             has no rows of superseded files afterwards
 -- Errors:     a file that gave no row although it is not empty; whose header is another, or that
 --             has none or several; of which no row can be read
 -- Note:       superseded files are judged too: whether a file has to be refused does not hang on
@@ -23,6 +24,7 @@ as $$
 declare
     v_bad_files bigint;
     v_padded_files bigint;
+    v_superseded_files bigint;
     v_file_id varchar(32);
     v_object_key varchar(1024);
     v_header_rows bigint;
@@ -149,6 +151,14 @@ begin
         select max(reject_reason) into v_reason from load_rows where file_id = v_file_id and kind = 'row';
         v_others := case when v_bad_files > 1 then ' (' || v_bad_files || ' such files in this load)' else '' end;
         raise exception 'file %: none of its rows can be read, for example "%"%', v_object_key, v_reason, v_others;
+    end if;
+
+    -- Judged, the rows of superseded files are of no more use. Whoever reads load_rows from here on
+    -- need not ask for each row whose it is.
+    select count(*) into v_superseded_files from load_counts where status = 'superseded';
+    if v_superseded_files > 0 then
+        delete from load_rows
+        where file_id in (select file_id from load_counts where status = 'superseded');
     end if;
 
     select nvl(sum(source_rows - rejected_rows), 0) into p_counted_rows

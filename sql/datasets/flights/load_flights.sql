@@ -383,10 +383,7 @@ begin
             nvl(sum(arr_delay), 0) as arrival_delay_minutes,
             nvl(sum(distance), 0) as distance_miles
         from load_rows
-        where
-            kind = 'row'
-            and reject_reason is null
-            and file_id in (select file_id from load_files where status = 'loaded')
+        where kind = 'row' and reject_reason is null
         group by
             file_id,
             flight_date,
@@ -405,10 +402,7 @@ begin
 
         select min(flight_date), max(flight_date) into v_first_date, v_last_date
         from load_rows
-        where
-            kind = 'row'
-            and reject_reason is null
-            and file_id in (select file_id from load_files where status = 'loaded');
+        where kind = 'row' and reject_reason is null;
     end if;
 
     call etl.finish_load(

@@ -274,10 +274,7 @@ begin
             speed,
             engine
         from load_rows
-        where
-            kind = 'row'
-            and reject_reason is null
-            and file_id in (select file_id from load_files where status = 'loaded');
+        where kind = 'row' and reject_reason is null;
         get diagnostics v_table_rows := row_count;
         p_aggregate_rows := p_aggregate_rows + v_table_rows;
 

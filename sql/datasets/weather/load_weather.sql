@@ -306,10 +306,7 @@ begin
             pressure,
             visibility
         from load_rows
-        where
-            kind = 'row'
-            and reject_reason is null
-            and file_id in (select file_id from load_files where status = 'loaded');
+        where kind = 'row' and reject_reason is null;
         get diagnostics v_table_rows := row_count;
         p_aggregate_rows := p_aggregate_rows + v_table_rows;
 
@@ -340,10 +337,7 @@ begin
             max(wind_gust) as strongest_gust,
             nvl(sum(precipitation), 0) as precipitation_inches
         from load_rows
-        where
-            kind = 'row'
-            and reject_reason is null
-            and file_id in (select file_id from load_files where status = 'loaded')
+        where kind = 'row' and reject_reason is null
         group by
             file_id,
             weather_date,
@@ -360,10 +354,7 @@ begin
 
         select min(weather_date), max(weather_date) into v_first_date, v_last_date
         from load_rows
-        where
-            kind = 'row'
-            and reject_reason is null
-            and file_id in (select file_id from load_files where status = 'loaded');
+        where kind = 'row' and reject_reason is null;
     end if;
 
     call etl.finish_load(
