@@ -83,12 +83,26 @@ class Cell:
         """SQL of the text, of what was read: without what stands around it, NULL for no value."""
         if self.is_typed:
             return f"cast({self.raw} as varchar(65535))"
+        return without_null_markers(self._stripped, self.column)
+
+    @property
+    def _stripped(self) -> str:
+        """SQL of the text without what stands around it, markers of no value among them."""
+        text = self.raw
         if isinstance(self.dataset.format, JsonLines):
             path = ", ".join(map(literal, self.column.heading.split(".")))
             text = f"json_extract_path_text(row__line, {path}, true)"
-        else:
-            text = self.raw
-        return without_null_markers(f"btrim({text}, v_blanks)", self.column)
+        return f"btrim({text}, v_blanks)"
+
+    @property
+    def _is_given(self) -> str:
+        """SQL that is true of a text that stands for a value, and NULL where there is no text."""
+        if self.is_typed:
+            return f"{self.cleaned} is not null"
+        markers = ", ".join(map(literal, self.column.null))
+        return (
+            f"{self._stripped} not in ({markers})" if markers else f"{self._stripped} is not null"
+        )
 
     @property
     def value(self) -> str:
@@ -122,7 +136,7 @@ class Cell:
         """
         column, text = self.column, self.cleaned
         if column.type != "text":
-            yield 1, f"{column.name} is null and {text} is not null", self.type_fault()
+            yield 1, f"{column.name} is null and {self._is_given}", self.type_fault()
         if column.required:
             # A text that is none has gone before, under the first rank.
             yield 2, f"{text if column.type == 'text' else column.name} is null", "empty"

@@ -157,21 +157,6 @@ begin
             from source
             -- The superseded ones too: a file that has to be refused is, whenever it comes.
             where file_id in (select file_id from load_files where status in ('loaded', 'superseded'))
-        ),
-
-        typed as (
-            select
-                cells.*,
-                case when len(tailnum__text) <= 16 then tailnum__text end as tailnum,
-                cast(year__raw as bigint) as year,
-                case when len(type__text) <= 64 then type__text end as type,
-                case when len(manufacturer__text) <= 64 then manufacturer__text end as manufacturer,
-                case when len(model__text) <= 64 then model__text end as model,
-                cast(engines__raw as bigint) as engines,
-                cast(seats__raw as bigint) as seats,
-                cast(speed__raw as bigint) as speed,
-                case when len(engine__text) <= 64 then engine__text end as engine
-            from cells
         )
 
         select
@@ -187,16 +172,16 @@ begin
             seats__raw,
             speed__raw,
             engine__raw,
-            tailnum,
-            year,
-            type,
-            manufacturer,
-            model,
-            engines,
-            seats,
-            speed,
-            engine
-        from typed;
+            case when len(tailnum__text) <= 16 then tailnum__text end as tailnum,
+            cast(year__raw as bigint) as year,
+            case when len(type__text) <= 64 then type__text end as type,
+            case when len(manufacturer__text) <= 64 then manufacturer__text end as manufacturer,
+            case when len(model__text) <= 64 then model__text end as model,
+            cast(engines__raw as bigint) as engines,
+            cast(seats__raw as bigint) as seats,
+            cast(speed__raw as bigint) as speed,
+            case when len(engine__text) <= 64 then engine__text end as engine
+        from cells;
 
         -- Rejected rows alone are written again.
         update load_rows
