@@ -152,11 +152,11 @@ def test_one_cause_makes_one_mail_and_a_rerun_another(pipeline: Pipeline) -> Non
         [again] = pipeline.mails("Support")
 
     assert sorted(map(keys_of, failed)) == [[key] for key in odd]
-    assert "send no mail until" in mail.message
+    assert "send no further mail until" in mail.message
     assert "list-executions" in mail.message
     assert mail.line("Execution") in silent["cause"]
     assert again.line("Execution") == f"{silent['executionArn']}-2"
-    assert "send no mail until" not in again.message
+    assert "send no further mail until" not in again.message
 
 
 @pytest.mark.parametrize("kind", [Kind.FAILING, Kind.DENIED, Kind.ANSWER_LOST], ids=str)

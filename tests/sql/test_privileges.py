@@ -101,7 +101,7 @@ def test_loader_may_do_nothing_but_load(as_loader: Connection, statement: str) -
 def test_loader_may_call_the_load_procedures(as_loader: Connection, dataset: str) -> None:
     row = as_loader.execute(LOAD.format(dataset).encode()).fetchone()
 
-    assert row == ("loaded", 0, 0, 0, 0, 0, "", "", "", "")
+    assert row == ("loaded", 0, 0, 0, 0, 0, "", "", "", "", "")
 
 
 # The view's figures and the role are theirs.

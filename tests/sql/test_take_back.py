@@ -45,7 +45,7 @@ def test_reverted_version_that_comes_again_is_not_loaded_again(loading: Loading)
     in_another_batch = loading.load(version, other)
 
     dates = loading.dates_of(version)
-    assert again == Answer("reverted", 1, 0, 3, 0, again.aggregate_rows, "", dates, "", "")
+    assert again == Answer("reverted", 1, 0, 3, 0, again.aggregate_rows, "", dates, "", "", "")
     assert (in_another_batch.files_loaded, in_another_batch.files_skipped) == (1, 1)
     assert loading.view() == loading.amount_to(other)
 

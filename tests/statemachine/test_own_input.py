@@ -138,7 +138,7 @@ CRAFTED: dict[str, Callable[[Input], Any]] = {
     "no dataset": lambda d: d.pop("dataset"),
     "no key": lambda d: d["files"][0].pop("key"),
     "a number for a key": changed(key=5),
-    "a time to come": of(uploaded_at=iso(datetime.now(UTC) + timedelta(minutes=20))),
+    "a time to come": of(uploaded_at=iso(datetime.now(UTC) + timedelta(days=1))),
     "the last of times": of(uploaded_at="9999-12-31T23:59:59.000Z"),
     "no time": changed(uploaded_at="yesterday"),
     "a time that is none": changed(uploaded_at="2013-01-02T25:00:00.000Z"),
