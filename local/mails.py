@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,25 +32,44 @@ class Mailbox:
     def __init__(self, stack: Stack, reader: str) -> None:
         self._sqs = stack.sqs
         self._reader = reader
-        self._url = self._sqs.create_queue(QueueName=QUEUE_PREFIX + reader)["QueueUrl"]
-        arn = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])[
-            "Attributes"
-        ]["QueueArn"]
-        statement = {
-            "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": arn,
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        self._sqs.set_queue_attributes(QueueUrl=self._url, Attributes={"Policy": policy})
-        stack.cloud.client("sns").subscribe(
-            TopicArn=stack.outputs[f"{reader.capitalize()}TopicArn"], Protocol="sqs", Endpoint=arn
-        )
+        self._url = subscribe(stack, reader.capitalize(), QUEUE_PREFIX + reader)
 
     def collect(self) -> list[Mail]:
-        """Take out what has come in, ten mails at most."""
-        return _received(self._sqs, self._url, self._reader)
+        """Take out what has come in."""
+        return list(_mails(self._sqs, self._url, self._reader))
+
+
+def subscribe(stack: Stack, topic: str, queue: str, wanted: Mapping[str, Any] | None = None) -> str:
+    """The URL of a new queue with this name, to which the topic, `Business` or `Support`, sends.
+
+    `wanted` is the subscription's filter policy.
+    """
+    url = str(stack.sqs.create_queue(QueueName=queue)["QueueUrl"])
+    attributes = stack.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    arn = attributes["Attributes"]["QueueArn"]
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    stack.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    stack.cloud.client("sns").subscribe(
+        TopicArn=stack.outputs[f"{topic}TopicArn"],
+        Protocol="sqs",
+        Endpoint=arn,
+        Attributes={"FilterPolicy": json.dumps(wanted)} if wanted else {},
+    )
+    return url
+
+
+def received(sqs: Any, url: str) -> Iterator[str]:
+    """The bodies of a queue's visible messages; each is gone once the next is asked for."""
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        for message in messages:
+            yield message["Body"]
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
 
 def print_new(endpoint_url: str) -> None:
@@ -67,17 +87,12 @@ def print_new(endpoint_url: str) -> None:
     count = 0
     for reader in READERS:
         url = sqs.get_queue_url(QueueName=QUEUE_PREFIX + reader)["QueueUrl"]
-        while mails := _received(sqs, url, reader):
-            for mail in mails:
-                print(f"To: {mail.reader}\nSubject: {mail.subject}\n\n{mail.text}\n\n{'-' * 80}\n")
-            count += len(mails)
+        for mail in _mails(sqs, url, reader):
+            print(f"To: {mail.reader}\nSubject: {mail.subject}\n\n{mail.text}\n\n{'-' * 80}\n")
+            count += 1
     print(f"{count} new mails")
 
 
-def _received(sqs: Any, url: str, reader: str) -> list[Mail]:
-    mails = []
-    for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-        body = json.loads(message["Body"])
-        mails.append(Mail(reader, body.get("Subject", ""), body["Message"]))
-        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    return mails
+def _mails(sqs: Any, url: str, reader: str) -> Iterator[Mail]:
+    for body in map(json.loads, received(sqs, url)):
+        yield Mail(reader, body.get("Subject", ""), body["Message"])

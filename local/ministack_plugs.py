@@ -64,8 +64,8 @@ VALIDATION_FAILED = (
     "information."
 )
 
-# us-east-1, without its hyphens.
-REGION_OF_ANSWERS = "useast1"
+# CloudFormation's bucket in us-east-1, whose hyphens it leaves out.
+ANSWERS_AT = "https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com"
 SQS_TO_LAMBDA_LIMIT_BYTES = 6_000_000
 NO_TIME_LIMIT = 10.0**9
 
@@ -143,10 +143,9 @@ def answer_custom_resources_at_s3() -> None:
 
     local/function_host leads there; the stock address is the laptop's own.
     """
-    bucket = f"cloudformation-custom-resource-response-{REGION_OF_ANSWERS}"
 
     def response_url(token: str) -> str:
-        return f"https://{bucket}.s3.amazonaws.com/_ministack/cfn-response/{token}"
+        return f"{ANSWERS_AT}/_ministack/cfn-response/{token}"
 
     custom_resource._response_url = response_url
 

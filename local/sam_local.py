@@ -22,6 +22,7 @@ import yaml
 
 from local.cloud import ACCOUNT, FUNCTION_HOST, REGION, CloudError
 from local.deploy import PROJECT
+from local.ministack_plugs import ANSWERS_AT
 from local.stack import Stack
 
 EVENTS = PROJECT / "events"
@@ -32,7 +33,6 @@ VARIABLES_NAME = "variables.json"
 ANSWERS_BUCKET = "sam-local-answers"
 # What the events have in place of what only a deployment knows.
 SPECTRUM_ROLE = "redshift-pipeline-SpectrumRole-ExAmPlE00000"
-ANSWERS_AT = "https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com"
 ANSWER_URL = f"{ANSWERS_AT}/example?X-Amz-Signature=example"
 # Where the runtime has a function's code, and its own; Python looks there when it starts.
 PYTHON_PATH = "/var/task:/var/runtime"

@@ -266,8 +266,10 @@ def service_error(
     names = _SERVICES[service]
     metadata = {"HTTPStatusCode": status, "RequestId": request_id}
     response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}
-    # The type that it wants names each field of an answer; this one was never sent.
-    error = botocore.exceptions.ClientError(response, "")  # type: ignore[arg-type]  # see above
+    error = botocore.exceptions.ClientError(
+        response,  # type: ignore[arg-type]  # its type names each field of an answer that was sent
+        "",
+    )
     return _client_error(names.prefix, error, _models()[names.client])
 
 

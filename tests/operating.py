@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from local.mails import received, subscribe
 from local.stack import Stack
 
 WAIT_SECONDS = 40.0
@@ -97,25 +98,7 @@ class Mailbox:
         self, stack: Stack, topic: str, name: str = "mail", wanted: dict[str, Any] | None = None
     ) -> None:
         self._sqs = stack.sqs
-        arn = stack.outputs[f"{topic}TopicArn"]
-        queue = self._sqs.create_queue(QueueName=f"{stack.name}-{topic}-{name}")
-        self._url = str(queue["QueueUrl"])
-        queue = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
-        endpoint = queue["Attributes"]["QueueArn"]
-        statement = {
-            "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": endpoint,
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        self._sqs.set_queue_attributes(QueueUrl=self._url, Attributes={"Policy": policy})
-        stack.cloud.client("sns").subscribe(
-            TopicArn=arn,
-            Protocol="sqs",
-            Endpoint=endpoint,
-            Attributes={"FilterPolicy": json.dumps(wanted)} if wanted else {},
-        )
+        self._url = subscribe(stack, topic, f"{stack.name}-{topic}-{name}", wanted)
 
     def new_mails(self) -> list[Mail]:
         """Those that have come since this was last asked, in that order."""
@@ -128,14 +111,6 @@ class Mailbox:
             )
             for body in bodies
         ]
-
-
-def received(sqs: Any, url: str) -> Iterator[str]:
-    """The bodies of a queue's visible messages; each is gone once the next is asked for."""
-    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-        for message in messages:
-            yield message["Body"]
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
 
 def messages_in(stack: Stack, queue: str) -> int:

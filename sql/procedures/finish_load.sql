@@ -17,7 +17,7 @@
 --             p_same_files       out: files whose content another key of the dataset brought within
 --                                the last day, a line each: file_id, a blank, that key; at most 20
 -- Reads:      the temporary tables load_manifest and load_files (etl.register_files) and load_rows
---             (the dataset's procedure: file_id, line, is_header, reject_reason)
+--             (the dataset's procedure: file_id, line, kind, reject_reason)
 -- Writes:     etl.loads, etl.loaded_files, etl.rejected_rows
 -- Errors:     a load that is in the ledger with other files; a file whose header is another, that
 --             holds no readable row, or of which nothing was read; rows read <> rows aggregated +

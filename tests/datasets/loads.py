@@ -74,10 +74,10 @@ def _known_by_name(folder: Folder) -> Dataset:
     """The dataset for `Loading`, which makes no files of it here."""
 
     def row(_: random.Random) -> Row:
-        raise NotImplementedError
+        raise AssertionError("its files are given, not made")
 
     def read(_: Row) -> tuple[Grain, Measures]:
-        raise NotImplementedError
+        raise AssertionError("its files are given, not read")
 
     return Dataset(
         name=folder.name,

@@ -29,13 +29,14 @@ REAL = [
 ]
 
 Make = Callable[..., Folder]
+NO_CHOICES = Choices()
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
     """The dataset `orders` of a sample: a file, or its text."""
 
-    def made(sample: Path | str, choices: Choices = Choices(), **how: Any) -> Folder:  # noqa: B008
+    def made(sample: Path | str, choices: Choices = NO_CHOICES, **how: Any) -> Folder:
         path = sample if isinstance(sample, Path) else tmp_path / "sample.csv"
         if isinstance(sample, str):
             path.write_bytes(sample.encode())

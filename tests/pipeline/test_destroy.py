@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from local import deploy
 from local.cloud import ACCESS_KEY, REGION, SECRET_KEY, LaptopCloud
 from tests.deployed_pipeline import WEEK, Pipeline
+from tests.operating import empty_bucket
 from tools import destroy, stacks
 
 pytestmark = pytest.mark.long
@@ -34,11 +35,7 @@ def pipeline(cloud: LaptopCloud, build_folder: Path) -> Iterator[Pipeline]:
 
     # The buckets outlive the stack, and other tests deploy a stack of this name.
     for bucket in ("RawBucketName", "ArchiveBucketName"):
-        versions = stack.s3.list_object_versions(Bucket=stack.outputs[bucket])
-        for version in versions.get("Versions", []) + versions.get("DeleteMarkers", []):
-            stack.s3.delete_object(
-                Bucket=stack.outputs[bucket], Key=version["Key"], VersionId=version["VersionId"]
-            )
+        empty_bucket(stack, bucket)
         stack.s3.delete_bucket(Bucket=stack.outputs[bucket])
 
 

@@ -25,8 +25,8 @@ def statement_fails(pipeline: Pipeline, text: str) -> Iterator[None]:
     """Let loads that hold an odd day end with this error."""
     with pipeline.connect() as connection:
         connection.execute(
-            "create function public.refuse() returns trigger language plpgsql as"  # type: ignore[arg-type]  # not literal
-            f" $$ begin raise exception '{text}'; end $$"
+            "create function public.refuse() returns trigger language plpgsql as"
+            f" $$ begin raise exception '{text}'; end $$".encode()
         )
         connection.execute(
             "create trigger refuse before insert on mart.daily_route_performance_by_file"
