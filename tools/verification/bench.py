@@ -69,7 +69,7 @@ class Bench:
 
     @cached_property
     def machine(self) -> Machine:
-        return Machine(self.deployed, self.traces, self.budget, self.name.replace("_", "-"))
+        return Machine(self.deployed, self.traces, self.budget, self.name)
 
     @property
     def stranger(self) -> str:

@@ -38,7 +38,7 @@ class Task:
 
 @dataclass
 class Machine:
-    """`name` is the machine's; the stack's name stands before it, as its role wants it."""
+    """The stack's name stands before `name`; its low line is what the role's trust looks for."""
 
     deployed: Deployed
     traces: Traces

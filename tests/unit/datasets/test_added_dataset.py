@@ -36,7 +36,11 @@ def copy(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> None:
-    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{folder / 'functions'}"}
+    # Nothing of this process's: a laptop cloud in it leaves its settings there.
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{folder}{os.pathsep}{folder / 'functions'}",
+    }
     done = subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True,
         check=False,
