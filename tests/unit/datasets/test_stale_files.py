@@ -28,7 +28,11 @@ tables:
 def project(tmp_path: Path) -> Path:
     """A copy of what the datasets are written from and to."""
     shutil.copytree(ROOT / "sql/datasets", tmp_path / "sql/datasets")
-    shutil.copytree(ROOT / "functions/start_loads", tmp_path / "functions/start_loads")
+    shutil.copytree(
+        ROOT / "functions/start_loads",
+        tmp_path / "functions/start_loads",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     shutil.copy(ROOT / "template.yaml", tmp_path)
     return tmp_path
 
