@@ -486,7 +486,9 @@ def test_each_rule_was_seen_to_refuse() -> None:
     assert {rule.__name__ for _, rule in rules()} == {case[0] for case in BROKEN}
 
 
-@pytest.mark.parametrize("rule", {rule for _, rule in rules()}, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize(
+    "rule", dict.fromkeys(rule for _, rule in rules()), ids=lambda rule: rule.__name__
+)
 def test_rule_names_its_source(rule: refusals.Rule) -> None:
     assert rule.__doc__
 
