@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ from local.warehouse import Warehouse
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 HOST = "127.0.0.1"
+# CloudFormation's bucket in us-east-1, whose hyphens it leaves out.
+ANSWERS_AT = "https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com"
 FUNCTION_HOST = str(Path(__file__).parent / "function_host")
 ACCESS_KEY = SECRET_KEY = "test"
 START_TIMEOUT_SECONDS = 30
@@ -92,6 +95,10 @@ class LaptopCloud:
         """Start serving. Raises CloudError, and leaves nothing behind then."""
         if not _started_before.acquire(blocking=False):
             raise CloudError("This process has had its laptop cloud: one per process.")
+        if "ministack.app" in sys.modules:
+            raise CloudError(
+                "MiniStack was imported before the laptop cloud has set what it reads on import."
+            )
         with contextlib.ExitStack() as undo:
             listeners = [undo.enter_context(_listen(HOST, self._wanted_port))]
             self.endpoint_url = f"http://{HOST}:{listeners[0].getsockname()[1]}"

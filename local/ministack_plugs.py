@@ -46,6 +46,7 @@ from ministack.services.cloudformation import (
 )
 
 from local import names, neighbours, refusals
+from local.cloud import ANSWERS_AT
 from local.redshift import Redshift
 from local.sdk_tasks import RoleClients, SdkTasks, TaskError, in_state, running
 
@@ -64,8 +65,6 @@ VALIDATION_FAILED = (
     "information."
 )
 
-# CloudFormation's bucket in us-east-1, whose hyphens it leaves out.
-ANSWERS_AT = "https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com"
 SQS_TO_LAMBDA_LIMIT_BYTES = 6_000_000
 NO_TIME_LIMIT = 10.0**9
 

@@ -20,9 +20,8 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # it has no types
 import yaml
 
-from local.cloud import ACCOUNT, FUNCTION_HOST, REGION, CloudError
+from local.cloud import ACCOUNT, ANSWERS_AT, FUNCTION_HOST, REGION, CloudError
 from local.deploy import PROJECT
-from local.ministack_plugs import ANSWERS_AT
 from local.stack import Stack
 
 EVENTS = PROJECT / "events"

@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 import time
 import zipfile
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import CloudError, LaptopCloud
+from local.deploy import PROJECT
 from local.sdk_tasks import TaskAnswer, TaskCall, TaskError, service_error
 
 CODE = """
@@ -68,6 +71,14 @@ def machine(cloud: LaptopCloud) -> str:
 def test_a_process_has_one_cloud(cloud: LaptopCloud) -> None:
     with pytest.raises(CloudError, match="one per process"):
         LaptopCloud().start()
+
+
+def test_cloud_does_not_start_with_settings_that_nothing_reads() -> None:
+    early = "import ministack.app; from local.cloud import LaptopCloud; LaptopCloud().start()"
+    done = subprocess.run(
+        [sys.executable, "-c", early], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert "CloudError: MiniStack was imported before" in done.stderr
 
 
 def test_function_acts_in_its_own_role(cloud: LaptopCloud) -> None:
