@@ -118,9 +118,11 @@ check-template: $(SET_UP) ## Check the template and the state machine in it
 	@echo '== sam validate --lint'
 	@$(BIN)/sam validate --lint
 
-check-sql: $(SET_UP) ## Check the style of the SQL
+check-sql: $(SET_UP) ## Check the style of the SQL, and that the laptop's Redshift takes it
 	@echo '== sqlfluff: sql'
 	@$(BIN)/sqlfluff lint --disable-progress-bar sql
+	@echo '== statements and procedure bodies: sql'
+	@PYTHONPATH=functions $(BIN)/python -m local.check_sql
 
 check-security: $(SECURITY)/.set-up ## Look for holes in the template, the workflows, the files
 	@echo '== checkov: template.yaml, delivery/github.yaml'
