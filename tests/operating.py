@@ -114,8 +114,8 @@ class Mailbox:
 
 
 def messages_in(stack: Stack, queue: str) -> int:
-    """How many messages the queue of this output holds, those being handled among them."""
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    """How many messages the queue of this output holds, being handled and held back ones too."""
+    names = [f"ApproximateNumberOfMessages{which}" for which in ("", "NotVisible", "Delayed")]
     attributes = stack.sqs.get_queue_attributes(
         QueueUrl=stack.outputs[queue], AttributeNames=names
     )["Attributes"]

@@ -190,6 +190,12 @@ MUTATIONS = (
         RERUN + "test_load_that_waits_for_its_turn_is_tried_again_and_mails_nobody",
     ),
     Mutation(
+        "the way back to the queue of a load that a full warehouse refuses",
+        "statemachine/load.asl.yaml",
+        (("$failure.state = 'SubmitLoad' and $turn != 'waits'", "false"),),
+        RERUN + "test_load_that_a_full_warehouse_refuses_is_tried_again_and_mails_nobody",
+    ),
+    Mutation(
         "the standing aside of files that cannot be staged",
         "statemachine/load.asl.yaml",
         (

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from local.sdk_tasks import TaskAnswer, TaskCall
+from local.sdk_tasks import TaskAnswer, TaskCall, service_error
 from tests.deployed_pipeline import WEEK, Pipeline
 from tests.faults.inject import Fault, Injector, Kind
 from tests.operating import short_deadline
@@ -247,6 +247,64 @@ def test_load_whose_statement_has_not_begun_is_tried_again(pipeline: Pipeline) -
     assert json.loads(waited["output"]) == {"status": "requeued"}
     assert second["status"] == "SUCCEEDED"
     assert pipeline.mails("Support") == []
+
+
+@contextmanager
+def full_warehouse(pipeline: Pipeline, state: str, spared: str = " ") -> Iterator[None]:
+    """Let a state's statements be refused as too many, but in runs whose names end so."""
+    text = "The number of active statements exceeds the limit of 500."
+    code = "ActiveStatementsExceededException"
+    refusal = service_error("redshiftdata", code, text, 400, "A1")
+
+    def refuse(call: TaskCall) -> None:
+        if call.state == state and not call.execution.endswith(spared):
+            raise refusal
+
+    pipeline.stack.cloud.before_call.append(refuse)
+    try:
+        yield
+    finally:
+        pipeline.stack.cloud.before_call.remove(refuse)
+
+
+def test_load_that_a_full_warehouse_refuses_is_tried_again_and_mails_nobody(
+    pipeline: Pipeline,
+) -> None:
+    with full_warehouse(pipeline, "SubmitLoad", spared="-2"):
+        refused = pipeline.load(("raw/flights/day.csv", WEEK[0]))
+        [second] = pipeline.next_loads()
+
+    assert json.loads(refused["output"]) == {"status": "requeued"}
+    assert (second["name"], second["status"]) == (f"{refused['name']}-2", "SUCCEEDED")
+    assert pipeline.mails("Support") == []
+    assert pipeline.query(COUNT) == [(FLIGHTS,)]
+
+
+def test_load_that_a_full_warehouse_refuses_for_hours_is_told_of(pipeline: Pipeline) -> None:
+    loaded = pipeline.load(("raw/flights/day.csv", WEEK[0]))
+    with full_warehouse(pipeline, "SubmitLoad"):
+        pipeline.stack.step_functions.start_execution(
+            stateMachineArn=pipeline.stack.outputs["LoadStateMachineArn"],
+            name=f"{loaded['name']}-24",
+            input=loaded["input"],
+        )
+        [last] = pipeline.next_loads()
+
+    assert last["error"] == "TransientError"
+    assert "ActiveStatementsExceededException" in last["cause"]
+    assert len(pipeline.mails("Support")) == 1
+
+
+def test_load_whose_question_a_full_warehouse_refuses_is_tried_again(pipeline: Pipeline) -> None:
+    with pipeline.connect() as connection, short_deadline(pipeline.stack):
+        connection.execute("lock table etl.flights_lock")
+        with full_warehouse(pipeline, "AskForTurn"):
+            waited = pipeline.load(("raw/flights/day.csv", WEEK[0]))
+    pipeline.next_loads()
+
+    assert json.loads(waited["output"]) == {"status": "requeued"}
+    assert pipeline.mails("Support") == []
+    assert pipeline.query(COUNT) == [(FLIGHTS,)]
 
 
 def test_load_of_which_nobody_knows_whether_it_waits_is_told_of(pipeline: Pipeline) -> None:
