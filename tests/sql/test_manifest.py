@@ -68,3 +68,13 @@ def test_procedure_documents_every_field() -> None:
     [documented] = re.findall(r"at most 100 \{(.*?)\}", REGISTER_FILES, re.DOTALL)
 
     assert re.findall(r"\w+", documented.replace("--", "")) == list(FILES[0].manifest_entry())
+
+
+def test_load_parses_its_manifest_once() -> None:
+    texts = [path.read_text() for path in (ROOT / "sql").rglob("*.sql")]
+    code = [re.sub(r"--.*", "", text) for text in texts]
+    loads = [text for text in code if re.search(r"procedure etl\.load_\w+\(", text)]
+
+    assert sum(len(re.findall(r"json_parse\(p_\w+\)", text)) for text in code) == 1
+    assert loads
+    assert {len(re.findall(r"call etl\.register_files\(", text)) for text in loads} == {1}

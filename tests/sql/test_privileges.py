@@ -251,6 +251,14 @@ PROCEDURES = {
 }
 
 
+def test_everybody_keeps_the_right_to_temporary_tables() -> None:
+    # Whoever reads through Spectrum needs it: taken from PUBLIC, it is taken from all users of a
+    # shared database. Source: Amazon Redshift, Getting started with Spectrum.
+    code = [re.sub(r"--.*", "", path.read_text()) for path in (ROOT / "sql").rglob("*.sql")]
+
+    assert [text for text in code if re.search(r"revoke\s+(temp|all)\b", text, re.IGNORECASE)] == []
+
+
 @pytest.mark.parametrize("name", PROCEDURES)
 def test_procedures_with_their_owners_rights_name_schemas(name: str) -> None:
     # Temporary tables are found before the search path. Source: Amazon Redshift, search_path.
