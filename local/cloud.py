@@ -212,6 +212,8 @@ class LaptopCloud:
         ministack_plugs.read_yaml_definitions()
         ministack_plugs.assume_roles_as_a_service()
         ministack_plugs.let_wildcards_match_newlines()
+        ministack_plugs.tell_how_objects_are_stored()
+        ministack_plugs.deny_to_root_too()
         ministack_plugs.call_services_as_the_machine(self._tasks)
         ministack_plugs.refuse_deletes_by_object()
         ministack_plugs.refuse_cold_copies()

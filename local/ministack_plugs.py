@@ -68,6 +68,12 @@ VALIDATION_FAILED = (
 SQS_TO_LAMBDA_LIMIT_BYTES = 6_000_000
 NO_TIME_LIMIT = 10.0**9
 
+STORED_AS = (
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-customer-algorithm",
+    "x-amz-storage-class",
+)
+
 
 def serve_data_api(handler: Handler, warehouse_arn: Callable[[str], str]) -> None:
     """Add the Redshift Data API, and its actions and resources to IAM.
@@ -347,6 +353,64 @@ def let_wildcards_match_newlines() -> None:
         return re.compile(compiled.pattern, compiled.flags | re.DOTALL)
 
     iam_evaluator._fnmatch_compile = compile_over_lines
+
+
+def tell_how_objects_are_stored() -> None:
+    """Give policies the keys and the storage class that an upload names; the stock ones have none.
+
+    Source: Service Authorization Reference, "Condition keys for Amazon S3". Each part of an upload
+    with the customer's own key names it; the rest is said when the upload begins.
+    """
+    stock = iam_actions.s3_service_context
+
+    def s3_service_context(
+        action: str, query: Any, path: str = "", headers: Any = None
+    ) -> dict[str, Any]:
+        context = dict(stock(action, query, path, headers))
+        if action == "s3:PutObject":
+            context |= {
+                f"s3:{name}": headers[name] for name in STORED_AS if (headers or {}).get(name)
+            }
+        return context
+
+    iam_actions.s3_service_context = s3_service_context
+
+
+def deny_to_root_too() -> None:
+    """Hold the Deny of a bucket's policy against the account's root, which the stock one passes.
+
+    Source: IAM User Guide, "Policy evaluation logic": an explicit Deny of a resource's policy
+    denies to everybody.
+    """
+    stock = iam_evaluator.enforce
+
+    def enforce(
+        access_key: str,
+        action: str,
+        service: str,
+        region: str,
+        resource_arn: str = "*",
+        service_context: dict[str, Any] | None = None,
+    ) -> Any:
+        denied = stock(access_key, action, service, region, resource_arn, service_context)
+        if denied or service != "s3" or not iam_evaluator.is_root_access_key(access_key or ""):
+            return denied
+        policy, account = iam_evaluator._resource_policy(service, resource_arn) or ("", "")
+        result = iam_evaluator.evaluate_resource_policy(
+            policy,
+            iam_evaluator.EvalContext(
+                principal_arn=f"arn:aws:iam::{account}:root",
+                principal_type="Root",
+                principal_account=account,
+                action=action,
+                resource_arn=resource_arn,
+                region=region,
+                service_context={k.lower(): value for k, value in (service_context or {}).items()},
+            ),
+        )
+        return result if result.decision == "Deny" else None
+
+    iam_evaluator.enforce = enforce
 
 
 def call_services_as_the_machine(tasks: SdkTasks) -> None:

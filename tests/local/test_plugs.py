@@ -611,6 +611,46 @@ def test_wildcard_of_a_policy_matches_a_line_break(client: Client, plugged: bool
     assert is_allowed == plugged
 
 
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("x-amz-storage-class", {"StorageClass": "GLACIER"}),
+        (
+            "x-amz-server-side-encryption-aws-kms-key-id",
+            {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "another"},
+        ),
+        (
+            "x-amz-server-side-encryption-customer-algorithm",
+            {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "0" * 32},
+        ),
+    ],
+)
+def test_bucket_policy_denies_to_root_by_how_an_object_is_stored(
+    client: Client, plugged: bool, name: str, how: dict[str, str]
+) -> None:
+    client("s3").create_bucket(Bucket="stored")
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": "arn:aws:s3:::stored/raw/*",
+        "Condition": {"Null": {f"s3:{name}": "false"}},
+    }
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    client("s3").put_bucket_policy(Bucket="stored", Policy=json.dumps(policy))
+
+    def is_taken(key: str, **how: str) -> bool:
+        try:
+            client("s3").put_object(Bucket="stored", Key=key, **how)
+        except ClientError:
+            return False
+        return True
+
+    assert is_taken("raw/plain")
+    assert is_taken("elsewhere", **how)
+    assert is_taken("raw/a", **how) != plugged
+
+
 def test_messages_are_batched_within_the_window(client: Client, plugged: bool) -> None:
     actions = ["sqs:*", "logs:*"]
     resources = {

@@ -9,7 +9,7 @@ import pytest
 
 from tests.deployed_pipeline import WEEK, Pipeline
 from tests.faults.inject import Fault, Injector, Kind
-from tests.operating import denied
+from tests.operating import anything_let_in, denied
 
 DAY = WEEK[0].read_bytes()
 FLIGHTS = DAY.count(b"\n") - 1
@@ -71,9 +71,13 @@ def test_file_in_glacier_stands_aside_and_the_mail_names_it(pipeline: Pipeline) 
     for key in GOOD:
         pipeline.upload(key, DAY)
     cold = "raw/flights/cold + one.csv"
-    pipeline.stack.s3.put_object(
-        Bucket=pipeline.stack.outputs["RawBucketName"], Key=cold, Body=DAY, StorageClass="GLACIER"
-    )
+    with anything_let_in(pipeline.stack):
+        pipeline.stack.s3.put_object(
+            Bucket=pipeline.stack.outputs["RawBucketName"],
+            Key=cold,
+            Body=DAY,
+            StorageClass="GLACIER",
+        )
     pipeline.resume()
     executions = loads_of(pipeline, len(GOOD) + 1)
 
@@ -100,13 +104,14 @@ def test_files_that_fail_for_two_reasons_are_two_loads(pipeline: Pipeline) -> No
     with denied(pipeline.stack, "LoadRole", "s3:GetObjectVersion", "raw/flights/secret*"):
         for key in [*secret, GOOD[0]]:
             pipeline.upload(key, DAY)
-        for key in cold:
-            pipeline.stack.s3.put_object(
-                Bucket=pipeline.stack.outputs["RawBucketName"],
-                Key=key,
-                Body=DAY,
-                StorageClass="GLACIER",
-            )
+        with anything_let_in(pipeline.stack):
+            for key in cold:
+                pipeline.stack.s3.put_object(
+                    Bucket=pipeline.stack.outputs["RawBucketName"],
+                    Key=key,
+                    Body=DAY,
+                    StorageClass="GLACIER",
+                )
         pipeline.resume()
         executions = loads_of(pipeline, 5)
 
