@@ -1,6 +1,6 @@
 """Many loads behind a slow one: all have their turn, and nobody is told of the wait.
 
-By hand, since it takes a machine for itself and a quarter of an hour, or half on a busy one:
+By hand, since it takes ten minutes of a machine that does little else:
 
     .venv/bin/python -m pytest -m queue tests/faults/test_queue.py
 
