@@ -36,7 +36,7 @@ export SAM_CLI_TELEMETRY := 0
 export __SAM_CLI_APP_DIR := $(abspath $(VENV)/sam-cli)
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up dashboard test test-long test-docker faults security soak mutations bench-load \
+.PHONY: help setup demo up redeploy dashboard test test-long test-docker faults security soak mutations bench-load \
 	dataset datasets check check-datasets check-python check-types check-template check-sql check-security audit \
 	build has-env preflight preflight-quick deploy changes execute smoke verify destroy cost year lock clean
 
@@ -51,6 +51,9 @@ demo: $(SET_UP) ## Deploy to a laptop cloud, load three datasets, show the resul
 
 up: $(SET_UP) ## Deploy to a laptop cloud and keep it running until Ctrl-C
 	@exec $(BIN)/python -m local up $(ARGS)
+
+redeploy: $(SET_UP) ## Deploy what has changed to the laptop cloud that `make up` runs
+	@exec $(BIN)/python -m local redeploy $(ARGS)
 
 dashboard: $(SET_UP) ## Draw the dashboard after three busy minutes: docs/dashboard.svg
 	@exec $(BIN)/python -m local dashboard docs/dashboard.svg

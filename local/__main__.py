@@ -1,4 +1,4 @@
-"""`python -m local up | mails | demo | dashboard`: the laptop cloud, with the project's stack."""
+"""`python -m local up | redeploy | mails | demo | dashboard`: the project on a laptop cloud."""
 
 import argparse
 import logging
@@ -14,8 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from local import dashboard, demo, interrupts, mails, sam_local
-from local.cloud import ACCESS_KEY, REGION, SECRET_KEY, CloudError, LaptopCloud
-from local.deploy import DeployError, build, deploy
+from local.cloud import ACCESS_KEY, REGION, SECRET_KEY, CloudError, LaptopCloud, RunningCloud
+from local.deploy import DeployError, build, deploy, update
 from local.stack import Stack
 from tools.datasets.choosing import PROJECT
 
@@ -23,6 +23,7 @@ STACK_NAME = "redshift-pipeline"
 EXAMPLE_EVENT = "start_loads/s3_notification.json"
 EXIT_FAILURE = 1
 WAIT_SECONDS = 0.5
+BUILDING = "Building the functions (sam build)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _draw_dashboard(console, options.file)
         if options.command == "mails":
             return _print_mails(console, options.port)
+        if options.command == "redeploy":
+            return _redeploy(console, options)
         return _up(options)
     except (CloudError, DeployError, demo.DemoError) as error:
         console.print(str(error), style="red", markup=False)
@@ -56,6 +59,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     drawing.add_argument("file", type=Path, help="the picture, an SVG")
     reading = commands.add_parser("mails", help="print the mails that have come to a running cloud")
     reading.add_argument("--port", type=int, default=4566, help="where AWS is (4566)")
+    again = commands.add_parser("redeploy", help="deploy to a running cloud what has changed since")
+    again.add_argument("--port", type=int, default=4566, help="where AWS is (4566)")
+    again.add_argument("--stack-name", default=STACK_NAME, help=f"({STACK_NAME})")
     up = commands.add_parser("up", help="deploy, and keep running until Ctrl-C")
     up.add_argument("--port", type=int, default=4566, help="where AWS is (4566)")
     up.add_argument("--warehouse-port", type=int, default=5439, help="where Redshift is (5439)")
@@ -98,6 +104,21 @@ def _print_mails(console: Console, port: int) -> int:
     return 0
 
 
+def _redeploy(console: Console, options: argparse.Namespace) -> int:
+    with RunningCloud(options.port) as cloud:
+        try:
+            cloud.client("cloudformation").describe_stacks(StackName=options.stack_name)
+        except (BotoCoreError, ClientError) as error:
+            console.print(f"Is `make up` running? {error}", style="red", markup=False)
+            return EXIT_FAILURE
+        with _phase(BUILDING):
+            build_folder = build(cloud)
+        with _phase(f"Deploying {options.stack_name} (sam deploy)"):
+            outputs = update(cloud, options.stack_name, build_folder)
+    print(f"\nFiles of a dataset go to s3://{outputs['RawBucketName']}/raw/<dataset>/", flush=True)
+    return 0
+
+
 @contextmanager
 def _phase(name: str) -> Iterator[None]:
     """Say what is being done, and how long it took: it may take minutes on a busy computer."""
@@ -111,7 +132,7 @@ def _up(options: argparse.Namespace) -> int:
     bridge = sam_local.bridge_address() if options.sam_local else ""
     cloud = LaptopCloud(options.port, options.warehouse_port, bridge=bridge)
     with interrupts.shielded_run(cloud):
-        with _phase("Building the functions (sam build)"):
+        with _phase(BUILDING):
             build_folder = build(cloud)
         with _phase(f"Deploying {options.stack_name} (sam deploy)"):
             stack = deploy(cloud, options.stack_name, build_folder)

@@ -44,7 +44,70 @@ class CloudError(Exception):
     """The laptop cloud cannot start."""
 
 
-class LaptopCloud:
+class Endpoint:
+    """A laptop cloud, of this process or another, as clients and programs find it.
+
+    `folder` is for what they write.
+    """
+
+    def __init__(self, endpoint_url: str = "", folder: Path = Path()) -> None:
+        self.endpoint_url = endpoint_url
+        self.folder = folder
+        self._cleanup = contextlib.ExitStack()
+
+    @property
+    def port(self) -> int:
+        return int(self.endpoint_url.rsplit(":", 1)[-1])
+
+    def at_stop(self, callback: Callable[[], object]) -> None:
+        """Have something done at the end, before all that was begun earlier is undone."""
+        self._cleanup.callback(callback)
+
+    def client(self, service: str, **arguments: Any) -> Any:
+        """A boto3 client with the rights of the account's root."""
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint_url,
+            region_name=REGION,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            **arguments,
+        )
+
+    def environment(self) -> dict[str, str]:
+        """The environment for programs that are to use this cloud and no other."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return {**kept, **self._aws_variables(), "TMPDIR": str(self.folder / "tmp")}
+
+    def _aws_variables(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            # The user's own profiles stay out of it.
+            "AWS_CONFIG_FILE": str(self.folder / "aws-config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "aws-credentials"),
+        }
+
+
+class RunningCloud(Endpoint):
+    """A laptop cloud that another process runs, as a context manager."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(f"http://{HOST}:{port}")
+
+    def __enter__(self) -> Self:
+        self.folder = self._cleanup.enter_context(_temporary_files())
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._cleanup.close()
+
+
+class LaptopCloud(Endpoint):
     """A cloud on this computer, from `start` to `stop` or as a context manager.
 
     `port` serves every AWS service, `warehouse_port` the first Redshift workgroup; 0 takes a free
@@ -58,14 +121,12 @@ class LaptopCloud:
     def __init__(
         self, port: int = 0, warehouse_port: int = 0, wait_scale: float = 1.0, bridge: str = ""
     ) -> None:
+        super().__init__()
         self._wanted_port = port
         self._bridge = bridge
         self._warehouse_port = warehouse_port
         self._wait_scale = wait_scale
-        self._cleanup = contextlib.ExitStack()
         self.before_resource: list[Callable[[str, str], None]] = []
-        self.folder = Path()
-        self.endpoint_url = ""
 
     def __enter__(self) -> Self:
         self.start()
@@ -86,10 +147,6 @@ class LaptopCloud:
     @property
     def after_call(self) -> list[Hook]:
         return self._tasks.after_call
-
-    @property
-    def port(self) -> int:
-        return int(self.endpoint_url.rsplit(":", 1)[-1])
 
     def start(self) -> None:
         """Start serving. Raises CloudError, and leaves nothing behind then."""
@@ -117,42 +174,9 @@ class LaptopCloud:
         """End every process and thread of the cloud and remove its files. May be called again."""
         self._cleanup.close()
 
-    def at_stop(self, callback: Callable[[], object]) -> None:
-        """Have something done when the cloud stops, before it does."""
-        self._cleanup.callback(callback)
-
-    def client(self, service: str, **arguments: Any) -> Any:
-        """A boto3 client with the rights of the account's root."""
-        return boto3.client(
-            service,
-            endpoint_url=self.endpoint_url,
-            region_name=REGION,
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-            **arguments,
-        )
-
-    def environment(self) -> dict[str, str]:
-        """The environment for programs that are to use this cloud and no other."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        return {**kept, **self._aws_variables(), "TMPDIR": str(self.folder / "tmp")}
-
     def warehouse(self, reference: str) -> Warehouse:
         """The running warehouse of a workgroup's name or ARN, or of a cluster. Raises KeyError."""
         return self._redshift.warehouses[reference]
-
-    def _aws_variables(self) -> dict[str, str]:
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            # The user's own profiles stay out of it.
-            "AWS_CONFIG_FILE": str(self.folder / "aws-config"),
-            "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "aws-credentials"),
-        }
 
     def _ministack_settings(self) -> dict[str, str]:
         return {

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from local import interrupts
-from local.cloud import REGION, LaptopCloud
+from local.cloud import REGION, Endpoint, LaptopCloud
 from local.stack import Stack
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -23,7 +23,7 @@ class DeployError(Exception):
     """`sam build` or `sam deploy` failed. The text is what the program wrote."""
 
 
-def build(cloud: LaptopCloud, project: Path = PROJECT) -> Path:
+def build(cloud: Endpoint, project: Path = PROJECT) -> Path:
     """Build `project` and return a folder that holds the built template. Raises DeployError."""
     shared = project / ".aws-sam" / "laptop"
     with _locked(shared):
@@ -53,6 +53,19 @@ def deploy(
 
     Raises DeployError.
     """
+    outputs = update(cloud, stack_name, build_folder, parameters, project, role_arn)
+    return Stack(cloud, stack_name, outputs)
+
+
+def update(
+    cloud: Endpoint,
+    stack_name: str,
+    build_folder: Path,
+    parameters: Mapping[str, str] | None = None,
+    project: Path = PROJECT,
+    role_arn: str = "",
+) -> dict[str, str]:
+    """`deploy`, to a laptop cloud of any process: the stack's outputs. Raises DeployError."""
     overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
     _sam(
         cloud,
@@ -64,11 +77,10 @@ def deploy(
         *(["--parameter-overrides", *overrides] if overrides else []),
     )
     stacks = cloud.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
-    outputs = {item["OutputKey"]: item["OutputValue"] for item in stacks[0].get("Outputs", [])}
-    return Stack(cloud, stack_name, outputs)
+    return {item["OutputKey"]: item["OutputValue"] for item in stacks[0].get("Outputs", [])}
 
 
-def _sam(cloud: LaptopCloud, project: Path, *arguments: str) -> None:
+def _sam(cloud: Endpoint, project: Path, *arguments: str) -> None:
     binaries = Path(sys.executable).parent
     program = _find_sam(binaries)
     command = [program, *arguments, "--config-file", str(project / "samconfig.toml")]
@@ -77,7 +89,7 @@ def _sam(cloud: LaptopCloud, project: Path, *arguments: str) -> None:
         raise DeployError(f"sam {' '.join(arguments)}\n{output}")
 
 
-def _environment(cloud: LaptopCloud, project: Path, binaries: Path) -> dict[str, str]:
+def _environment(cloud: Endpoint, project: Path, binaries: Path) -> dict[str, str]:
     settings = project / ".aws-sam" / "laptop" / "sam-cli"
     settings.mkdir(parents=True, exist_ok=True)
     environment = {

@@ -6,15 +6,20 @@ Redshift, and the list of functions. A filter, not a proof.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
+from importlib.metadata import version
 from itertools import pairwise
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from local.dialect.functions import FRAMED, refusal
+from local.dialect.remembered import keep, recalled
 from local.dialect.tokens import DialectError, Token, closing, outline, render
 
 if TYPE_CHECKING:
@@ -198,6 +203,27 @@ def _parser() -> Callable[[str], BaseSegment | None]:
 
 @lru_cache(maxsize=4096)
 def _parse(sql: str) -> Statement:
+    if (known := recalled(sql, _grammar())) is not None:
+        with suppress(KeyError, TypeError):
+            return Statement(
+                kind=known["kind"],
+                functions=tuple(known["functions"]),
+                tables=tuple(known["tables"]),
+                selects_external_star=known["selects_external_star"],
+            )
+    statement = _parse_anew(sql)
+    keep(sql, _grammar(), asdict(statement))
+    return statement
+
+
+@cache
+def _grammar() -> str:
+    """What an answer of `_parse` depends on beside the statement."""
+    text = version("sqlfluff").encode() + Path(__file__).read_bytes()
+    return hashlib.sha256(text).hexdigest()
+
+
+def _parse_anew(sql: str) -> Statement:
     tree = _parser()(sql)
     if tree is None:
         raise DialectError(f"not Redshift SQL: {sql[:80]!r}")

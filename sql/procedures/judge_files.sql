@@ -30,9 +30,13 @@ declare
     v_header_rows bigint;
     v_line varchar(65535);
     v_hint varchar(256);
-    v_same integer := 0;
-    v_from integer := 0;
     v_expected varchar(256);
+    v_found varchar(1024);
+    v_name varchar(1024);
+    v_names integer;
+    v_number integer := 0;
+    v_lacking integer := 0;
+    v_lacked varchar(512) := '';
     v_others varchar(64);
     v_reason varchar(1024);
 begin
@@ -123,24 +127,35 @@ begin
         select nvl(max(', and one begins with a byte order mark that was encoded twice'), '') into v_hint
         from load_rows
         where file_id = v_file_id and kind = 'row' and left(line, 3) = 'ï»¿';
-        -- Letters sort behind digits: among rows of numbers the greatest is the stray header.
-        select nvl(max(line), '') into v_line
+        -- Letters sort behind digits: among rows of numbers the greatest is the stray header. It may be a
+        -- row of data all the same, so none of its text is told, but which of the names it lacks.
+        select ',' || left(nvl(max(lower(line)), ''), 16000) || ',' into v_line
         from load_rows
         where file_id = v_file_id and kind = 'row';
-        -- Of both, what stands around their first difference.
-        while v_same < least(len(p_header), len(v_line)) and substring(p_header, v_same + 1, 1) = substring(v_line, v_same + 1, 1) loop
-            v_same := v_same + 1;
-        end loop;
-        v_from := greatest(v_same - 20, 0);
-        v_expected := case when v_from > 0 then '...' else '' end || substring(p_header, v_from + 1, 60)
-            || case when len(p_header) > v_from + 60 then '...' else '' end;
-        v_line := case when v_from > 0 then '...' else '' end || substring(v_line, v_from + 1, 60)
-            || case when len(v_line) > v_from + 60 then '...' else '' end;
         if v_bad_files > 1 then
             v_hint := v_hint || ' (' || v_bad_files || ' such files in this load)';
         end if;
-        raise exception 'file %: expected one header row "%", found %; one of its rows is "%"%',
-            v_object_key, v_expected, v_header_rows, v_line, v_hint;
+        v_names := len(p_header) - len(replace(p_header, ',', '')) + 1;
+        while v_number < v_names loop
+            v_number := v_number + 1;
+            v_name := split_part(p_header, ',', v_number);
+            if strpos(v_line, ',' || lower(v_name) || ',') = 0 then
+                v_lacking := v_lacking + 1;
+                if v_lacking <= 3 then
+                    v_lacked := v_lacked || case when v_lacking > 1 then ', ' else '' end || left(v_name, 60);
+                end if;
+            end if;
+        end loop;
+        v_found := v_header_rows || case
+            when v_header_rows > 1 then ''
+            when v_lacking = v_names then '; no row of it names any of these columns'
+            when v_lacking = 0 then '; a row of it has all of these names, but in another order, in other letters, or with others between them'
+            when v_lacking > 3 then '; the row that comes nearest lacks ' || v_lacked || ' and ' || (v_lacking - 3) || ' more'
+            else '; the row that comes nearest lacks ' || v_lacked
+        end || v_hint;
+        v_expected := substring(p_header, 1, 60) || case when len(p_header) > 60 then '...' else '' end;
+        raise exception 'file %: expected one header row "%", found %',
+            v_object_key, v_expected, v_found;
     end if;
 
     select count(*), min(file_id) into v_bad_files, v_file_id
