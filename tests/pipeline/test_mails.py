@@ -60,6 +60,15 @@ def assert_golden(mail: Mail, name: str) -> None:
     assert masked(mail) == golden.read_text()
 
 
+@pytest.mark.parametrize("golden", sorted(GOLDEN.glob("*.txt")), ids=lambda path: path.stem)
+def test_lines_fit_a_terminal(golden: Path) -> None:
+    """But for what services say, and words that nobody may cut: an address, an ARN, a key."""
+    for line in golden.read_text().splitlines():
+        words = line.removesuffix(" \\").split()
+        is_one_word = len(words) <= 1 or (len(words) == 2 and words[0] in ("Look:", "Execution:"))
+        assert len(line) <= 80 or is_one_word or line.startswith("Reason: "), line
+
+
 def test_business_mail_of_good_files(pipeline: Pipeline) -> None:
     pipeline.load(*((f"raw/flights/{path.name}", path) for path in WEEK[:2]))
     [mail] = pipeline.mails("Business")

@@ -111,7 +111,9 @@ def test_command_of_the_mail_to_support_runs_the_load_again(pipeline: Pipeline) 
         failed = pipeline.load(("raw/flights/späti +1/_day 1.csv", WEEK[0]))
     [mail] = pipeline.mails("Support")
     assert "permission denied for procedure load_flights" in mail.message
-    command = re.search(r"^  (aws stepfunctions start-execution .*)$", mail.message, re.MULTILINE)
+    command = re.search(
+        r"^  (aws stepfunctions start-execution .*?)\n\n", mail.message, re.M | re.S
+    )
     assert command is not None
 
     binaries = Path(sys.executable).parent

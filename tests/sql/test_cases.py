@@ -270,7 +270,7 @@ REFUSED = {
     ),
     "columns of other names": (
         file(GOOD, header=re.sub("dep|arr", "x", FLIGHTS_HEADER)),
-        "nearest lacks dep_time, sched_dep_time, dep_delay and 3 more",
+        "nearest lacks dep_time, sched_dep_time, dep_delay and 4 more",
     ),
     "capital letters": (file(GOOD, header=FLIGHTS_HEADER.upper()), "in other letters"),
     "another delimiter": (file(GOOD).replace(b",", b";"), "names any of these columns"),

@@ -66,4 +66,5 @@ def test_link_leads_to_the_console_of_the_partition(
 
     link = f"{console}/states/home?region={region}#/v2/executions/details/{arn}"
     assert link_in(failed) == link_in(abandoned) == link
-    assert f"--state-machine-arn {machine} --name flights-1-2" in failed
+    command = failed.replace(" \\\n   ", "")
+    assert f"--name flights-1-2 --state-machine-arn {machine} --input" in command

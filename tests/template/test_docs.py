@@ -55,6 +55,11 @@ def test_diagram_shows_the_state(state: str) -> None:
     assert re.search(rf"\b{state}\b", ARCHITECTURE)
 
 
+def test_decisions_are_numbered_without_gaps() -> None:
+    names = [path.name for path in sorted((ROOT / "docs/decisions").glob("*.md"))]
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1)), names
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):

@@ -91,13 +91,16 @@ def said(name: str, sample: Path, made: Draft) -> str:
     looks = f"{count} place{'s'[: count - 1]} marked `# Look:`, and " if count else ""
     views = " and ".join(f"mart.{table}" for table in made.tables)
     return (
-        f"\nLook at sql/datasets/{name}/{SPEC}: {looks}the bounds. After a change: make datasets\n"
-        f"Then deploy (make up, or make deploy ENV=dev), and upload the file:\n"
-        f"  aws s3 cp {sample} s3://<RawBucketName>/raw/{name}/{sample.name}\n"
+        f"\nLook at sql/datasets/{name}/{SPEC}: {looks}the bounds.\n"
+        "After a change: make datasets\n"
+        "\nThen deploy: make up, make redeploy where that runs, or make deploy ENV=dev.\n"
+        "Upload the file (the deployment says what RawBucketName is):\n"
+        f"  aws s3 cp {sample} \\\n"
+        f"    s3://<RawBucketName>/raw/{name}/{sample.name}\n"
         f"Its rows come into {views}.\n"
-        f"\nThe first {EXAMPLE_ROWS} rows are an example case; see that they hold nothing secret."
-        " What comes of them is\nwritten beside them, to be looked at and committed, by:"
-        f' make test ARGS="tests/datasets -k {name} --write-examples"'
+        f"\nThe first {EXAMPLE_ROWS} rows are an example case; see that they hold nothing secret.\n"
+        "This writes what comes of them beside them, to be looked at and committed:\n"
+        f'  make test ARGS="tests/datasets -k {name} --write-examples"'
     )
 
 
