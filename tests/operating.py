@@ -143,10 +143,11 @@ def enable_queue(stack: Stack, *, is_on: bool) -> None:
     client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=is_on)
 
 
-def empty_bucket(stack: Stack, bucket: str) -> None:
-    """Delete every version in the bucket of this output for good."""
+def empty_bucket(stack: Stack, bucket: str, prefix: str = "") -> None:
+    """Delete every version under a prefix in the bucket of this output for good."""
     name = stack.outputs[bucket]
-    for page in stack.s3.get_paginator("list_object_versions").paginate(Bucket=name):
+    pages = stack.s3.get_paginator("list_object_versions")
+    for page in pages.paginate(Bucket=name, Prefix=prefix):
         for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
             stack.s3.delete_object(Bucket=name, Key=version["Key"], VersionId=version["VersionId"])
 

@@ -21,7 +21,6 @@ OBJECT_KINDS = ("table", "procedure", "view")
 # What each placeholder's value may look like. Values become SQL text, so these patterns
 # leave out whatever could end a literal or an identifier.
 SUBSTITUTION_PATTERNS = {
-    "Database": re.compile(r"[a-z_][a-z0-9_]{0,63}"),
     "GlueDatabase": re.compile(r"[a-z0-9_]{1,255}"),
     "LoaderPasswordHash": re.compile(r"md5[0-9a-f]{32}"),
     "SpectrumRoleArn": re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,576}"),

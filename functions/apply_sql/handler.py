@@ -244,7 +244,6 @@ def values() -> dict[str, str]:
     """What the placeholders stand for. Raises core.SubstitutionError, SecretError."""
     return core.check_substitutions(
         {
-            "Database": os.environ["DATABASE_NAME"],
             "GlueDatabase": os.environ["GLUE_DATABASE_NAME"],
             "SpectrumRoleArn": os.environ["SPECTRUM_ROLE_ARN"],
             "LoaderPasswordHash": loader_password_hash(),

@@ -24,6 +24,7 @@ from start_loads.core import MAX_CONTENT_LENGTH, Load, UploadedFile, plan_loads
 from local import spectrum
 from local.stack import Stack
 from tests.faults.datasets import Dataset, Grain, Measures, added_up
+from tests.operating import empty_bucket
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -119,7 +120,7 @@ class Loading:
         run_id = f"{load.load_id}-{next(ATTEMPTS)}"
         self.run_ids.append(run_id)
         bucket = self.stack.outputs["RawBucketName"]
-        folder = f"staging/{self.dataset.name}/run_id={run_id}/"
+        folder = self._folder(run_id)
         for version in versions:
             self.stack.s3.put_object(
                 Bucket=bucket, Key=folder + version.file.staged_name, Body=version.body
@@ -189,13 +190,15 @@ class Loading:
         return dict(rows)
 
     def empty(self) -> None:
-        """Take the dataset's rows and the partitions away."""
+        """Take the dataset's rows, the partitions and what is in them away."""
         while self.run_ids:
+            run_id = self.run_ids.pop()
             self._glue.delete_partition(
                 DatabaseName=self.stack.outputs["GlueDatabaseName"],
                 TableName=self.dataset.name,
-                PartitionValues=[self.run_ids.pop()],
+                PartitionValues=[run_id],
             )
+            empty_bucket(self.stack, "RawBucketName", self._folder(run_id))
         with self.session("AdminSecretArn") as connection:
             tables = connection.execute(
                 "select table_name from etl.dataset_tables where dataset = %s",
@@ -212,6 +215,9 @@ class Loading:
                 connection.execute(
                     f"delete from etl.{table} where dataset = %s".encode(), (self.dataset.name,)
                 )
+
+    def _folder(self, run_id: str) -> str:
+        return f"staging/{self.dataset.name}/run_id={run_id}/"
 
     def _revert(self, call: str, name: str) -> tuple[int, int]:
         [(files, rows)] = self.query(call, name)

@@ -57,4 +57,6 @@ def test_every_row_of_a_clean_sample_counts(
     assert (answer.status, answer.source_rows, answer.rejected_rows, answer.reject_reasons) == (
         "loaded", sample.rows, 0, ""
     )  # fmt: skip
-    assert loading.query(f"select count(*) from mart.{dataset}") == [(sample.rows,)]
+    counted = loading.query(f"select count(*) from mart.{dataset}")
+    loading.empty()
+    assert counted == [(sample.rows,)]

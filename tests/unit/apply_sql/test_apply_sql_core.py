@@ -6,7 +6,6 @@ from apply_sql import core
 
 SQL_FOLDER = Path(__file__).parents[3] / "sql"
 VALUES = {
-    "Database": "dev",
     "GlueDatabase": "redshift_pipeline",
     "LoaderPasswordHash": core.password_hash("etl_loader", "secret"),
     "SpectrumRoleArn": "arn:aws:iam::123456789012:role/spectrum",
@@ -62,13 +61,21 @@ def test_what_is_never_closed_is_told_with_its_line(sql: str, opener: str) -> No
     assert str(raised.value) == f"views/v.sql: line 3: {opener} is never closed"
 
 
+@pytest.mark.parametrize("name", core.SUBSTITUTION_PATTERNS)
+def test_each_placeholder_is_used(name: str) -> None:
+    assert any(f"${{{name}}}" in file.text for file in core.read_folder(SQL_FOLDER))
+
+
 def test_render_fills_in_every_placeholder() -> None:
-    file = core.SqlFile("views/v.sql", "${Database} $$ ${GlueDatabase} ${Database}")
+    file = core.SqlFile("views/v.sql", "${GlueDatabase} $$ ${SpectrumRoleArn} ${GlueDatabase}")
 
-    assert core.render(file, VALUES) == "dev $$ redshift_pipeline dev"
+    role = VALUES["SpectrumRoleArn"]
+    assert core.render(file, VALUES) == f"redshift_pipeline $$ {role} redshift_pipeline"
 
 
-@pytest.mark.parametrize("placeholder", ["${Nobody}", "${database}", "${}", "${ Database }"])
+@pytest.mark.parametrize(
+    "placeholder", ["${Nobody}", "${glueDatabase}", "${}", "${ GlueDatabase }"]
+)
 def test_unknown_placeholder_is_told_with_its_file(placeholder: str) -> None:
     file = core.SqlFile("views/v.sql", f"select '{placeholder}'")
 
@@ -83,7 +90,7 @@ def test_unknown_placeholder_is_told_with_its_file(placeholder: str) -> None:
         pytest.param("GlueDatabase", "a\n", id="line break at the end"),
         pytest.param("GlueDatabase", "", id="empty"),
         pytest.param("GlueDatabase", 7, id="number"),
-        pytest.param("Database", 'dev"', id="double quote"),
+        pytest.param("GlueDatabase", 'dev"', id="double quote"),
         pytest.param("SpectrumRoleArn", "arn:aws:iam::123456789012:user/x", id="user"),
         pytest.param("SpectrumRoleArn", "arn:aws:iam::123456789012:role/x y", id="blank"),
         pytest.param("LoaderPasswordHash", "correct horse", id="password in the open"),
@@ -164,7 +171,7 @@ def test_plan_orders_schema_then_tables_then_procedures_then_views() -> None:
 def test_plan_leaves_out_what_is_recorded() -> None:
     files = [
         core.SqlFile("schema/0001.sql", "create schema x"),
-        core.SqlFile("views/v.sql", "create view v as select '${Database}'"),
+        core.SqlFile("views/v.sql", "create view v as select '${GlueDatabase}'"),
     ]
     recorded = {step.path: step.checksum for step in core.plan(files, VALUES, {})}
 
@@ -194,7 +201,7 @@ def test_file_is_due_again_when_its_rendered_text_changes() -> None:
 def test_files_of_a_deployment_are_planned_apart_and_by_name() -> None:
     files = [
         core.SqlFile("deployment/0002.sql", "grant usage on schema etl to etl_loader"),
-        core.SqlFile("deployment/0001.sql", "-- b\nSelect 1 where x = '${Database}';\nb; c;"),
+        core.SqlFile("deployment/0001.sql", "-- b\nSelect 1 where x = '${GlueDatabase}';\nb; c;"),
     ]
 
     assert core.plan(files, VALUES, {}) == []

@@ -425,9 +425,9 @@ def test_setting_that_is_not_what_it_stands_for_is_not_put_into_sql(
     invoke: Invoke, write_sql: WriteSql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_sql(FILES)
-    monkeypatch.setenv("DATABASE_NAME", "dev'")
+    monkeypatch.setenv("GLUE_DATABASE_NAME", "dev'")
 
-    assert "SubstitutionError: the value for ${Database}" in invoke("create")["Reason"]
+    assert "SubstitutionError: the value for ${GlueDatabase}" in invoke("create")["Reason"]
 
 
 @pytest.mark.parametrize(
@@ -448,14 +448,14 @@ def test_setting_that_is_not_what_it_stands_for_is_not_put_into_sql(
 def test_whoever_invokes_it_settles_nothing(
     invoke: Invoke, write_sql: WriteSql, warehouse: Any, secrets: Any, properties: Any
 ) -> None:
-    lake = "create view etl.l as select '${SpectrumRoleArn} ${GlueDatabase} ${Database}'"
+    lake = "create view etl.l as select '${SpectrumRoleArn} ${GlueDatabase}'"
     write_sql(FILES | {"views/lake.sql": lake})
 
     answer = invoke("create", ResourceProperties=properties)
 
     assert answer["Status"] == "SUCCESS"
     assert "neighbours" not in json.dumps(warehouse.requests)
-    assert f"'{SPECTRUM_ROLE} redshift_pipeline dev'" in json.dumps(warehouse.requests)
+    assert f"'{SPECTRUM_ROLE} redshift_pipeline'" in json.dumps(warehouse.requests)
     assert secrets.written == [LOADER_SECRET, ADMIN_SECRET]
 
 
@@ -514,7 +514,7 @@ def test_addresses_of_cloudformation_are_answered(host: str, region: str) -> Non
 def test_bad_request_is_answered(
     invoke: Invoke, write_sql: WriteSql, changes: dict[str, Any], reason: str
 ) -> None:
-    write_sql(FILES | {"views/v.sql": "create view etl.v as select '${Database}'"})
+    write_sql(FILES | {"views/v.sql": "create view etl.v as select '${GlueDatabase}'"})
 
     answer = invoke("create", **changes)
 
