@@ -208,7 +208,7 @@ def test_files_of_a_deployment_are_planned_apart_and_by_name() -> None:
     assert [
         (step.path, step.condition, step.statements) for step in core.plan_deployment(files, VALUES)
     ] == [
-        ("deployment/0001.sql", "-- b\nSelect 1 where x = 'dev'", ("b", "c")),
+        ("deployment/0001.sql", "-- b\nSelect 1 where x = 'redshift_pipeline'", ("b", "c")),
         ("deployment/0002.sql", "", ("grant usage on schema etl to etl_loader",)),
     ]
 
