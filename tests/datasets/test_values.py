@@ -154,8 +154,8 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], str, Any]] = [
 ]
 
 
-def judged(connection: psycopg.Connection, cell: Cell, text: str) -> Any:
-    """The value of a text, or the reason to reject its row, as the load procedure finds them."""
+def judging(cell: Cell, text: str) -> str:
+    """The query for a text's value, and the reason to reject its row, as a load finds them."""
     faults = "".join(
         f" when {condition} then {literal(f'{cell.column.name}: {fault}')}"
         for _, condition, fault in sorted(cell.faults(), key=lambda fault: fault[0])
@@ -163,13 +163,17 @@ def judged(connection: psycopg.Connection, cell: Cell, text: str) -> Any:
     blanks = "' ' || chr(9) || chr(13)"
     reason = f"case{faults} end" if faults else "cast(null as varchar(1024))"
     reason, cleaned = (sql.replace("v_blanks", blanks) for sql in (reason, cell.cleaned))
-    [(found, value)] = bare.run(
-        connection,
-        f"with source as (select cast({literal(text)} as varchar(65535)) as c__raw),"
+    return (
+        f"with source as (select cast({text} as varchar(65535)) as c__raw),"
         f" cells as (select c__raw, {cleaned} as c__text from source),"
         f" typed as (select c__raw, {cell.value} as c from cells)"
-        f" select {reason} as reason, c from typed",
+        f" select {reason} as reason, c from typed"
     )
+
+
+def judged(connection: psycopg.Connection, cell: Cell, text: str) -> Any:
+    """The value of a text, or the reason to reject its row."""
+    [(found, value)] = bare.run(connection, judging(cell, literal(text)))
     return value if found is None else found
 
 
