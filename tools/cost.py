@@ -99,7 +99,7 @@ def polls(seconds: float) -> int:
 
 def transitions(files: float, polls: int) -> float:
     """State transitions of one load."""
-    return 17 + 2 * files + 3 * polls
+    return 19 + 2 * files + 3 * polls
 
 
 def month(files: int, arrivals: Arrivals) -> dict[str, float]:

@@ -64,8 +64,8 @@ COMPRESSION_SUFFIXES = frozenset(
     {"br", "bz2", "deflate", "gz", "lz4", "lzo", "snappy", "xz", "zip", "zst"}
 )
 
-# XML 1.0 has no way to write these, and so S3's DeleteObjects takes no key that holds one.
-_OUTSIDE_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+# What the warehouse's texts (NUL), or the messages of SQS, cannot hold.
+_UNSENDABLE = re.compile("[\x00\ufffe\uffff]")
 _PLAIN_SUFFIX = re.compile(r"[a-z0-9]{1,10}")
 _OUTSIDE_SLUG = re.compile(r"[^0-9A-Za-z_-]")
 _SHORT_ESCAPE = re.compile(r'\\(["\\bfnrt])')
@@ -130,11 +130,9 @@ class UploadedFile:
 
     @property
     def stands_alone(self) -> bool:
-        """Whether the file is to share its load with no other: DeleteObjects cannot name its key.
-
-        It is loaded and archived; then its load waits for an operator, who deletes it by hand.
-        """
-        return _OUTSIDE_XML.search(self.key) is not None
+        """Whether the file is to share its load with no other: what comes of a load with such a key
+        may not concern others."""
+        return _UNSENDABLE.search(self.key) is not None
 
     @property
     def archive_key(self) -> str:
@@ -185,6 +183,14 @@ class SkippedRecord:
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """The most that a file, and that the files of a load together, may have, in bytes."""
+
+    of_file: int
+    of_load: int
+
+
+@dataclass(frozen=True)
 class Load:
     """A batch of files of one dataset, sorted by `file_id`: one execution, one transaction."""
 
@@ -225,6 +231,7 @@ class Intake:
 
     bucket: str
     latest: datetime
+    sizes: Sizes | None = None
 
     uploads: list[UploadedFile] = field(default_factory=list)
     skipped: list[SkippedRecord] = field(default_factory=list)
@@ -273,7 +280,7 @@ class Intake:
 
     @cached_property
     def _planned_loads(self) -> dict[str, Load]:
-        return {load.load_id: load for load in plan_loads(self.uploads)}
+        return {load.load_id: load for load in plan_loads(self.uploads, self.sizes)}
 
 
 def read_notification(notification: object) -> tuple[list[UploadedFile], list[SkippedRecord]]:
@@ -458,10 +465,11 @@ def reason_to_refuse(key: str, size: int) -> str:
     return ""
 
 
-def plan_loads(uploads: Iterable[UploadedFile]) -> list[Load]:
+def plan_loads(uploads: Iterable[UploadedFile], sizes: Sizes | None = None) -> list[Load]:
     """Group uploads by dataset and cut each group into loads that stay within the limits.
 
-    Depends on the set of uploads only: neither on their order nor on repeats. Where two
+    A file over the limit of `sizes` is a load by itself, which the load machine refuses. Depends on
+    the set of uploads and the limits only: neither on their order nor on repeats. Where two
     records tell of the same object version, the least one counts, but S3's own, which has a
     sequencer, before the sweeper's, which has none.
     """
@@ -471,7 +479,7 @@ def plan_loads(uploads: Iterable[UploadedFile]) -> list[Load]:
     return [
         Load(dataset, chunk)
         for dataset, files in sorted(by_dataset.items())
-        for chunk in _chunks([files[file_id] for file_id in sorted(files)])
+        for chunk in _chunks([files[file_id] for file_id in sorted(files)], sizes)
     ]
 
 
@@ -528,19 +536,25 @@ def _uploaded_file(**fields: Any) -> UploadedFile:
     return UploadedFile(**fields)
 
 
-def _chunks(files: list[UploadedFile]) -> Iterator[tuple[UploadedFile, ...]]:
-    yield from ((file,) for file in files if file.stands_alone)
+def _chunks(files: list[UploadedFile], sizes: Sizes | None) -> Iterator[tuple[UploadedFile, ...]]:
+    def is_alone(file: UploadedFile) -> bool:
+        return file.stands_alone or (sizes is not None and file.size > sizes.of_file)
+
+    yield from ((file,) for file in files if is_alone(file))
     chunk: list[UploadedFile] = []
-    chunk_bytes = 0
-    for file in (file for file in files if not file.stands_alone):
+    chunk_bytes = chunk_size = 0
+    for file in (file for file in files if not is_alone(file)):
         # The entry and the comma or bracket before it; the closing bracket comes on top.
         entry_bytes = _longest_json(file.manifest_entry()) + 1
-        is_full = len(chunk) == MAX_FILES_PER_LOAD
+        is_full = len(chunk) == MAX_FILES_PER_LOAD or (
+            sizes is not None and chunk_size + file.size > sizes.of_load
+        )
         if chunk and (is_full or chunk_bytes + entry_bytes + 1 > MAX_MANIFEST_BYTES):
             yield tuple(chunk)
-            chunk, chunk_bytes = [], 0
+            chunk, chunk_bytes, chunk_size = [], 0, 0
         chunk.append(file)
         chunk_bytes += entry_bytes
+        chunk_size += file.size
     if chunk:
         yield tuple(chunk)
 

@@ -8,8 +8,8 @@ Output:    for SQS, {"batchItemFailures": [{"itemIdentifier": message id}, …]}
 Errors:    SQS: a message that cannot be read is sent to the dead-letter queue with its reason; one
            whose load cannot be started is a batch item failure. The others go on. Else:
            core.MalformedEventError, core.AttemptsExhaustedError and botocore's errors are raised.
-Settings:  STATE_MACHINE_ARN, RAW_BUCKET_NAME, DEAD_LETTER_QUEUE_URL, POWERTOOLS_METRICS_NAMESPACE,
-           POWERTOOLS_SERVICE_NAME.
+Settings:  STATE_MACHINE_ARN, RAW_BUCKET_NAME, DEAD_LETTER_QUEUE_URL, MAX_FILE_MEGABYTES,
+           MAX_LOAD_MEGABYTES, POWERTOOLS_METRICS_NAMESPACE, POWERTOOLS_SERVICE_NAME.
 """
 
 import json
@@ -31,6 +31,7 @@ from start_loads.shown import shown
 
 # What a dead letter says of its reason, in characters.
 MAX_REASON = 1_000
+MEGABYTE = 1_048_576
 
 logger = Logger()
 metrics = Metrics()
@@ -80,7 +81,14 @@ def start_from_message(message: Mapping[str, Any]) -> dict[str, Any]:
 
 def new_intake() -> core.Intake:
     """What takes in messages about the pipeline's own bucket, and of the past."""
-    return core.Intake(os.environ["RAW_BUCKET_NAME"], datetime.now(UTC) + core.CLOCK_TOLERANCE)
+    return core.Intake(
+        os.environ["RAW_BUCKET_NAME"],
+        datetime.now(UTC) + core.CLOCK_TOLERANCE,
+        core.Sizes(
+            of_file=int(os.environ["MAX_FILE_MEGABYTES"]) * MEGABYTE,
+            of_load=int(os.environ["MAX_LOAD_MEGABYTES"]) * MEGABYTE,
+        ),
+    )
 
 
 def take_in(messages: list[dict[str, Any]], intake: core.Intake) -> set[str]:

@@ -69,7 +69,7 @@ def definition(machine: str) -> dict[str, Any]:
     copy: dict[str, Any] = json.loads(json.dumps(MACHINES[machine]).replace("${Partition}", "aws"))
     # The language allows JSONata in a Wait and for all Arguments of a Task and, as CDK writes them,
     # Comments in the rules of a Choice; cfn-lint's schema (1.41) knows none of them yet.
-    for state in copy["States"].values():
+    for _, state in walk(copy["States"]):
         if isinstance(state.get("Arguments"), str):
             state["Arguments"] = {}
         if state["Type"] == "Wait":
@@ -239,7 +239,7 @@ FUNCTIONS = set(
     states append contains count distinct encodeUrlComponent exists floor formatBase formatNumber
     fromMillis hash join length lookup lowercase map match merge millis min not now number pad parse
     power random reduce replace round sort split string substring substringAfter substringBefore
-    toMillis type
+    sum toMillis type
     """.split()
 )
 

@@ -94,6 +94,8 @@ def states(monkeypatch: pytest.MonkeyPatch, queues: FakeQueues) -> FakeStates:
     monkeypatch.setattr(handler.metrics, "service", "start_loads")
     monkeypatch.setenv("STATE_MACHINE_ARN", STATE_MACHINE_ARN)
     monkeypatch.setenv("RAW_BUCKET_NAME", RAW_BUCKET_NAME)
+    monkeypatch.setenv("MAX_FILE_MEGABYTES", "1024")
+    monkeypatch.setenv("MAX_LOAD_MEGABYTES", "10240")
     return fake
 
 

@@ -165,15 +165,56 @@ def test_a_load_has_at_most_100_files(upload: Upload, count: int, sizes: list[in
     assert [len(load.files) for load in loads] == sizes
 
 
-def test_key_that_cannot_be_deleted_in_a_batch_spoils_no_batch(upload: Upload) -> None:
-    keys = ["raw/flights/a.csv", "raw/flights/bell\x07.csv", "raw/flights/b\tc\n.csv"]
+def test_key_that_neither_sqs_nor_the_warehouse_takes_spoils_no_batch(upload: Upload) -> None:
+    keys = ["raw/flights/a.csv", "raw/flights/bell\x07\t\r\n.csv"]
+    unsendable = ["raw/flights/a\x00.csv", "raw/flights/b\ufffe.csv", "raw/flights/c\uffff.csv"]
 
-    loads = core.plan_loads(upload(key=key) for key in keys)
+    loads = core.plan_loads(upload(key=key) for key in [*keys, *unsendable])
 
-    assert sorted(sorted(file.key for file in load.files) for load in loads) == [
-        ["raw/flights/a.csv", "raw/flights/b\tc\n.csv"],
-        ["raw/flights/bell\x07.csv"],
-    ]
+    assert sorted(sorted(file.key for file in load.files) for load in loads) == sorted(
+        [keys, *([key] for key in unsendable)]
+    )
+
+
+SIZES = core.Sizes(of_file=50, of_load=100)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "loads"),
+    [
+        ([50, 50], 1),
+        ([50, 50, 1], 2),
+        ([40, 40, 40], 2),
+        ([51, 10, 10], 2),
+        ([51, 52, 200], 3),
+        ([0, 50, 50, 0], 1),
+    ],
+)
+def test_files_share_a_load_up_to_its_size_and_a_file_over_the_limit_shares_none(
+    upload: Upload, sizes: list[int], loads: int
+) -> None:
+    uploads = [upload(f"raw/flights/{n}.csv", size=size) for n, size in enumerate(sizes)]
+
+    planned = core.plan_loads(uploads, SIZES)
+
+    assert len(planned) == loads
+    assert sum(len(load.files) for load in planned) == len(sizes)
+    for load in planned:
+        of_files = [file.size for file in load.files]
+        assert len(of_files) == 1 or (max(of_files) <= 50 and sum(of_files) <= 100)
+    assert planned == core.plan_loads(reversed(uploads), SIZES)
+
+
+def test_load_that_was_begun_under_other_limits_is_read_as_it_was(upload: Upload) -> None:
+    load = core.Load(
+        "flights", tuple(sorted([upload(size=900), upload(version_id="v2")], key=id_of))
+    )
+
+    assert core.read_load(json.loads(load.to_input())) == load
+
+
+def id_of(file: core.UploadedFile) -> str:
+    return file.file_id
 
 
 def test_versions_of_one_key_are_loaded_together(upload: Upload) -> None:

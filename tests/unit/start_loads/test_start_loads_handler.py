@@ -357,3 +357,17 @@ def test_given_load_that_cannot_be_started_fails_its_message(
 
     message = event("sqs_loads")["Records"][0]["messageId"]
     assert invoke(event("sqs_loads")) == {"batchItemFailures": [{"itemIdentifier": message}]}
+
+
+def test_files_over_the_limits_share_no_load(
+    invoke: Invoke, states: Any, messages: Callable[..., dict[str, Any]], record: Callable[..., Any]
+) -> None:
+    gibibyte = 1024**3
+    records = [
+        *[record(f"raw/flights/{n}.csv", size=gibibyte) for n in range(11)],
+        record("raw/flights/large.csv", size=gibibyte + 1),
+    ]
+
+    invoke(messages({"Records": records}))
+
+    assert sorted(len(load["files"]) for load in states.loads()) == [1, 1, 10]
