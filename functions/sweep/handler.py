@@ -5,11 +5,11 @@ Input:     EventBridge's scheduled event, or by hand an object with one override
            they are numbers of minutes.
 Output:    {"held", "requeued_files", "requeued_loads", "partitions_dropped", "objects_dropped":
            counts, "is_backlogged": nothing was put on top of a long queue, "is_complete": false
-           where time ran out and the next sweep goes on}.
+           where time ran out; the next sweep goes on from there}.
 Errors:    core.RequestError; botocore's ClientError and BotoCoreError, after their retries. A
            sweep that failed half-way does no harm: whatever was sent is a duplicate to the next.
-Settings:  RAW_BUCKET_NAME, INGEST_QUEUE_URL, STATE_MACHINE_ARN, GLUE_DATABASE_NAME,
-           WAITING_MINUTES, LEFTOVER_MINUTES.
+Settings:  RAW_BUCKET_NAME, ARCHIVE_BUCKET_NAME, INGEST_QUEUE_URL, STATE_MACHINE_ARN,
+           GLUE_DATABASE_NAME, WAITING_MINUTES, LEFTOVER_MINUTES.
 """
 
 import os
@@ -26,21 +26,26 @@ from botocore.config import Config
 from sweep import core
 from sweep.executions import Executions
 from sweep.leftovers import Leftovers
+from sweep.place import Place
 from sweep.waiting import WaitingFiles
 
 logger = Logger()
 
 # Kept back from the function's time, for the calls under way and the answer.
 RESERVED_MILLISECONDS = 60_000
+# And for what ended loads have left, however many files wait.
+RESERVED_FOR_LEFTOVERS = 240_000
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Sweep once; see the module for the shapes."""
     limits = core.Limits.at(datetime.now(UTC), core.read_minutes(event, default_minutes()))
-    is_late = lateness(context)
+    is_late = lateness(context, RESERVED_MILLISECONDS)
     # Files first: that none is lost must not hang on what tidies up.
-    waiting = requeue_waiting_files(limits, is_late)
+    waiting = requeue_waiting_files(
+        limits, lateness(context, RESERVED_MILLISECONDS + RESERVED_FOR_LEFTOVERS)
+    )
     leftovers = drop_leftovers(limits, is_late)
     outcome: dict[str, Any] = {
         "held": waiting.held,
@@ -49,7 +54,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         "partitions_dropped": leftovers.partitions_dropped,
         "objects_dropped": leftovers.objects_dropped,
         "is_backlogged": waiting.is_backlogged,
-        "is_complete": not is_late(),
+        "is_complete": (waiting.is_complete or waiting.is_backlogged) and not is_late(),
     }
     logger.info("swept", **outcome)
     return outcome
@@ -80,6 +85,7 @@ def requeue_waiting_files(limits: core.Limits, is_late: Callable[[], bool]) -> W
         queue_url=os.environ["INGEST_QUEUE_URL"],
         limits=limits,
         is_late=is_late,
+        place=Place(client("s3"), os.environ["ARCHIVE_BUCKET_NAME"]),
     )
     waiting.requeue()
     return waiting
@@ -98,9 +104,9 @@ def default_minutes() -> dict[str, float]:
     }
 
 
-def lateness(context: LambdaContext) -> Callable[[], bool]:
-    """Tells whether the function should come to its end."""
-    return lambda: context.get_remaining_time_in_millis() < RESERVED_MILLISECONDS
+def lateness(context: LambdaContext, reserved: int) -> Callable[[], bool]:
+    """Tells whether less than `reserved` milliseconds are left of the function's time."""
+    return lambda: context.get_remaining_time_in_millis() < reserved
 
 
 @cache

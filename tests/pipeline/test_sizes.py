@@ -1,5 +1,7 @@
-"""Files that are too large, or inflate to too much, and keys that XML cannot spell: their neighbours
-load, and nothing is left behind."""
+"""Files that are too large, or inflate to too much, and keys that XML cannot spell.
+
+Their neighbours load, and nothing is left behind.
+"""
 
 import json
 import zlib

@@ -233,6 +233,7 @@ def account(
     account.make_table("flights")
     for name, value in {
         "RAW_BUCKET_NAME": account.bucket,
+        "ARCHIVE_BUCKET_NAME": account.bucket,
         "INGEST_QUEUE_URL": queue_url,
         "STATE_MACHINE_ARN": MACHINE_ARN,
         "GLUE_DATABASE_NAME": account.database,

@@ -1,6 +1,7 @@
 """The edge, over fakes that page as the services do: what is asked, how much, and how often."""
 
 import gc
+import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from start_loads.core import UploadedFile, plan_loads, read_loads
 from sweep import core, handler
+from sweep.waiting import PAGES_AT_A_TIME
 
 EVENTS = Path(__file__).parents[3] / "events" / "sweep"
 LONG_AGO = datetime.now(UTC) - timedelta(hours=2)
@@ -38,14 +40,22 @@ class Paged:
     def __init__(self, field: str, rows: Any) -> None:
         self.field, self.rows = field, rows
 
-    def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
+    def paginate(
+        self, KeyMarker: str = "", VersionIdMarker: str = "", **_: Any
+    ) -> Iterator[dict[str, Any]]:
         page: list[Any] = []
-        for row in self.rows():
-            page.append(row)
+        for row in self.rows(VersionIdMarker) if KeyMarker else self.rows():
             if len(page) == PAGE:
-                yield {self.field: page}
+                yield {self.field: page, **self._truncated(page[-1])}
                 page = []
-        yield {self.field: page}
+            page.append(row)
+        yield {self.field: page, "IsTruncated": False}
+
+    def _truncated(self, last: dict[str, Any]) -> dict[str, Any]:
+        if self.field != "Versions":
+            return {}
+        markers = {"NextKeyMarker": last["Key"], "NextVersionIdMarker": last["VersionId"]}
+        return {"IsTruncated": True, **markers}
 
 
 class World:
@@ -61,6 +71,22 @@ class World:
         self.calls: list[str] = []
         self.seconds_left = 900.0
         self.seconds_per_page = 0.0
+        self.objects: dict[str, bytes] = {}
+        self.listed: list[str] = []
+        self.exceptions = SimpleNamespace(NoSuchKey=KeyError)
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
+        assert Bucket == "archive-bucket"
+        self.calls.append("get_object")
+        return {"Body": io.BytesIO(self.objects[Key])}
+
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> None:
+        assert Bucket == "archive-bucket"
+        self.objects[Key] = Body
+
+    def delete_object(self, *, Bucket: str, Key: str) -> None:
+        assert Bucket == "archive-bucket"
+        self.objects.pop(Key, None)
 
     def get_paginator(self, operation: str) -> Paged:
         self.calls.append(operation)
@@ -72,8 +98,8 @@ class World:
         }
         return Paged(*rows[operation])
 
-    def _versions(self) -> Iterator[dict[str, Any]]:
-        for number in range(self.files):
+    def _versions(self, after: str = "v-1") -> Iterator[dict[str, Any]]:
+        for number in range(int(after[1:]) + 1, self.files):
             if number % PAGE == 0:
                 self.seconds_left -= self.seconds_per_page
             yield Row(
@@ -108,6 +134,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(handler, "client", lambda _service: world)
     for name, value in {
         "RAW_BUCKET_NAME": "raw-bucket",
+        "ARCHIVE_BUCKET_NAME": "archive-bucket",
         "INGEST_QUEUE_URL": "queue",
         "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:1:stateMachine:load",
         "GLUE_DATABASE_NAME": "database",
@@ -134,7 +161,9 @@ def test_quiet_system_is_asked_once_for_each_kind_of_thing(world: World, name: s
     outcome = sweep(world, json.loads((EVENTS / f"{name}.json").read_text()))
 
     assert outcome["is_complete"]
-    assert sorted(world.calls) == ["get_tables", "list_object_versions", "list_objects_v2"]
+    assert sorted(world.calls) == [
+        *("get_object", "get_tables", "list_object_versions", "list_objects_v2")
+    ]
     assert world.bodies == []
 
 
@@ -146,9 +175,10 @@ def test_hundred_thousand_files_are_sent_again_in_bounded_memory(world: World) -
 
     assert outcome["requeued_files"] == world.files_sent == 100_000
     assert len(world.bodies) == 1_000
-    # The page that is read and the one before it; the files of one message.
-    assert PAGE < Row.most_alive <= 2 * PAGE + 1
-    assert world.most_files_held <= 200
+    # The page that is read and the one before it; the files of some pages, and of one message.
+    assert PAGE < Row.most_alive <= 2 * PAGE + 2
+    assert world.most_files_held <= PAGES_AT_A_TIME * PAGE + 200
+    assert world.objects == {}
 
 
 def test_interrupted_load_of_many_files_is_sent_once(world: World) -> None:
@@ -203,12 +233,55 @@ def test_nothing_is_put_on_top_of_a_long_queue(world: World) -> None:
     assert world.bodies == []
 
 
-def test_sweep_that_runs_out_of_time_says_so_and_stops(world: World) -> None:
-    world.files = 20_000
+def test_sweeps_that_run_out_of_time_go_on_where_the_last_one_stopped(world: World) -> None:
+    world.files = 60_000
+    world.seconds_per_page = 25
+    sent = []
+    while not sent or world.objects:
+        world.seconds_left = 900
+        outcome = sweep(world)
+        sent.append(outcome["requeued_files"])
+        assert world.seconds_left > 0
+        assert outcome["is_complete"] == (not world.objects)
+
+    assert len(sent) > 2
+    assert sum(sent) == world.files_sent == 60_000
+
+
+def test_time_is_left_for_what_ended_loads_left_however_many_files_wait(world: World) -> None:
+    world.files = 60_000
     world.seconds_per_page = 25
 
-    outcome = sweep(world)
+    sweep(world)
 
-    assert not outcome["is_complete"]
-    assert outcome["requeued_files"] < 20_000
-    assert world.seconds_left > 0
+    assert "get_tables" in world.calls
+    assert world.seconds_left > handler.RESERVED_MILLISECONDS / 1000
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        b"",
+        b"[",
+        b"[" * 100_000,
+        b"[]",
+        b'{"KeyMarker": 1, "VersionIdMarker": ""}',
+        b"\xff",
+        b"null",
+    ],
+)
+def test_place_that_cannot_be_read_is_the_beginning(world: World, place: bytes) -> None:
+    world.files = 3
+    world.objects["sweep/place.json"] = place
+
+    assert sweep(world)["requeued_files"] == 3
+
+
+def test_backlog_moves_no_place(world: World) -> None:
+    place = json.dumps({"KeyMarker": "raw/flights/000000.csv", "VersionIdMarker": "v0"}).encode()
+    world.files, world.waiting_messages = 3, 10_001
+    world.objects["sweep/place.json"] = place
+
+    sweep(world)
+
+    assert world.objects == {"sweep/place.json": place}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from start_loads.core import Load, read_loads
+from sweep.place import Place, after
 
 from tests.unit.sweep.conftest import Account, FakeStates
 
@@ -32,6 +33,24 @@ def test_every_version_is_found_page_by_page_and_no_delete_marker(
     assert sweep()["requeued_files"] == 8
     found = account.requeued_files()
     assert sorted(file.file_id for file in found) == sorted(file.file_id for file in files)
+
+
+def test_listing_goes_on_from_its_place_over_odd_keys_and_their_versions(
+    account: Account, sweep: Sweep
+) -> None:
+    files = [account.upload(f"raw/flights/{n} +%ä.csv") for n in range(3)]
+    files += [account.upload(files[1].key, bytes([n])) for n in range(3)]
+    client = account.client("s3")
+    versions = client.list_object_versions(Bucket=account.bucket, Prefix="raw/", MaxKeys=2)
+    place = Place(client, account.bucket)
+    place.write(after(versions))
+    before = {version["VersionId"] for version in versions["Versions"]}
+
+    sweep()
+    found = {file.version_id for file in account.requeued_files()}
+
+    assert found == {file.version_id for file in files} - before
+    assert place.read() == {}
 
 
 def test_executions_are_seen_although_one_that_began_before_the_files_ended_since(
