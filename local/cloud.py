@@ -242,6 +242,7 @@ class LaptopCloud(Endpoint):
         ministack_plugs.refuse_deletes_by_object()
         ministack_plugs.refuse_cold_copies()
         ministack_plugs.checksum_copies()
+        ministack_plugs.encode_listed_versions()
         ministack_plugs.hide_missing_objects()
         ministack_plugs.start_machines_as_the_rule(RoleClients(self.endpoint_url, REGION))
         permissions.ask_for_all_that_a_call_needs()

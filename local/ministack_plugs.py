@@ -68,6 +68,7 @@ VALIDATION_FAILED = (
 SQS_TO_LAMBDA_LIMIT_BYTES = 6_000_000
 NO_TIME_LIMIT = 10.0**9
 
+ENCODED_IN_LISTS = ("Delimiter", "Key", "KeyMarker", "NextKeyMarker", "Prefix")
 STORED_AS = (
     "x-amz-server-side-encryption-aws-kms-key-id",
     "x-amz-server-side-encryption-customer-algorithm",
@@ -728,6 +729,32 @@ def checksum_copies() -> None:
         return status, answer_headers, answer
 
     app.SERVICE_HANDLERS["s3"] = handle
+
+
+def encode_listed_versions() -> None:
+    """List the keys of versions as in a URL where they are asked for so, as S3 does.
+
+    The stock one writes keys as they are, and XML has no way to write some.
+    """
+    stock, body_of = s3._list_object_versions, s3._xml_body
+    is_asked = ContextVar("is_asked", default=False)
+
+    def list_object_versions(bucket: str, query: Any) -> Any:
+        token = is_asked.set("url" in query.get("encoding-type", ""))
+        try:
+            return stock(bucket, query)
+        finally:
+            is_asked.reset(token)
+
+    def xml_body(root: ElementTree.Element) -> Any:
+        if is_asked.get() and root.tag == "ListVersionsResult":
+            for element in root.iter():
+                if element.tag in ENCODED_IN_LISTS and element.text:
+                    element.text = s3._url_encode(element.text)
+            ElementTree.SubElement(root, "EncodingType").text = "url"
+        return body_of(root)
+
+    s3._list_object_versions, s3._xml_body = list_object_versions, xml_body
 
 
 def batch_messages() -> None:

@@ -651,6 +651,24 @@ def test_bucket_policy_denies_to_root_by_how_an_object_is_stored(
     assert is_taken("raw/a", **how) != plugged
 
 
+def test_versions_of_keys_that_xml_cannot_spell_are_listed(client: Client, plugged: bool) -> None:
+    keys = ["a\x07 +%\uffff/b", "c"]
+    client("s3").create_bucket(Bucket="odd-keys")
+    for key in keys:
+        client("s3").put_object(Bucket="odd-keys", Key=key)
+
+    try:
+        listed = client("s3").list_object_versions(Bucket="odd-keys", Prefix="", MaxKeys=1)
+        rest = client("s3").list_object_versions(
+            Bucket="odd-keys", KeyMarker=listed["NextKeyMarker"]
+        )
+        found = [version["Key"] for version in [*listed["Versions"], *rest["Versions"]]]
+    except ClientError:
+        found = []
+
+    assert (found == keys) == plugged
+
+
 def test_messages_are_batched_within_the_window(client: Client, plugged: bool) -> None:
     actions = ["sqs:*", "logs:*"]
     resources = {

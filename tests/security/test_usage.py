@@ -136,6 +136,9 @@ def interrupt_load_and_sweep(pipeline: Pipeline) -> None:
         pipeline.next_mail("Support")
         pipeline.stack.cloud.before_call.remove(interrupt)
     pipeline.next_loads()
+    archive = pipeline.stack.outputs["ArchiveBucketName"]
+    place = json.dumps({"KeyMarker": "raw/", "VersionIdMarker": ""})
+    pipeline.stack.s3.put_object(Bucket=archive, Key="sweep/place.json", Body=place)
     outcome = pipeline.sweep()
     assert outcome["requeued_loads"] == 1
     assert outcome["partitions_dropped"] > 0
