@@ -1,7 +1,8 @@
 """The deployed pipeline, as its users see it: files go in, figures and mails come out."""
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -218,3 +219,22 @@ class Pipeline:
             empty_bucket(self.stack, f"{bucket}BucketName")
         for reader in self.mailboxes:
             self.mails(reader)
+
+
+@contextmanager
+def statement_fails(pipeline: Pipeline, text: str) -> Iterator[None]:
+    """Let loads that hold a flight of the carrier ZZ end with this error."""
+    with pipeline.connect() as connection:
+        connection.execute(
+            "create function public.refuse() returns trigger language plpgsql as"
+            f" $$ begin raise exception '{text}'; end $$".encode()
+        )
+        connection.execute(
+            "create trigger refuse before insert on mart.daily_route_performance_by_file"
+            " for each row when (new.carrier = 'ZZ') execute function public.refuse()"
+        )
+    try:
+        yield
+    finally:
+        with pipeline.connect() as connection:
+            connection.execute("drop function public.refuse() cascade")

@@ -1,13 +1,11 @@
 """Batches of which some files fail: the others load, and support hears of each cause once."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tests.deployed_pipeline import WEEK, Pipeline
+from tests.deployed_pipeline import WEEK, Pipeline, statement_fails
 from tests.faults.inject import Fault, Injector, Kind
 from tests.operating import anything_let_in, denied
 
@@ -18,25 +16,6 @@ ODD_DAY = DAY.replace(b",UA,", b",ZZ,")
 UNKNOWN = "ERROR: Assert code: 1000 context: nobody has seen this text"
 TRANSIENT = "Spectrum Scan Error: Retries exceeded"
 COUNT = "select coalesce(sum(flights), 0) from mart.daily_route_performance"
-
-
-@contextmanager
-def statement_fails(pipeline: Pipeline, text: str) -> Iterator[None]:
-    """Let loads that hold an odd day end with this error."""
-    with pipeline.connect() as connection:
-        connection.execute(
-            "create function public.refuse() returns trigger language plpgsql as"
-            f" $$ begin raise exception '{text}'; end $$".encode()
-        )
-        connection.execute(
-            "create trigger refuse before insert on mart.daily_route_performance_by_file"
-            " for each row when (new.carrier = 'ZZ') execute function public.refuse()"
-        )
-    try:
-        yield
-    finally:
-        with pipeline.connect() as connection:
-            connection.execute("drop function public.refuse() cascade")
 
 
 def put_together(pipeline: Pipeline, files: dict[str, bytes], **how: Any) -> None:
