@@ -22,8 +22,8 @@ from tests.security.grants import logical_ids
 pytestmark = pytest.mark.long
 
 HEADER, ROW, *_ = WEEK[0].read_bytes().splitlines(keepends=True)
-# In a row that counts, in one that cannot be read, in a file that is refused by its header, in one of
-# which no row can be read, and in an error of the warehouse.
+# In a row that counts, in one that cannot be read, in a file that is refused by its header, in one
+# of which no row can be read, and in an error of the warehouse.
 COUNTED, REJECTED, REFUSED = "ZQCOUNTED", "ZQREJECTED", "ZQREFUSED"
 UNREADABLE, QUOTED = "ZQUNREADABLE", "ZQQUOTED"
 ROWS = (COUNTED, REJECTED, REFUSED, UNREADABLE)
@@ -178,7 +178,7 @@ def test_no_row_is_in_a_statement(deployed: Pipeline, left_behind: dict[str, str
 def test_row_that_the_warehouse_quotes_goes_no_further_than_its_answer(
     deployed: Pipeline, left_behind: dict[str, str]
 ) -> None:
-    """The Data API's answer is in the history of the load's execution, and nothing leaves it out."""
+    """The Data API's answer is in the history of the load's execution: none could leave it out."""
     places = places_of(QUOTED, left_behind)
 
     assert "raw/flights/quoted.csv" in left_behind["mails to Support"]
