@@ -143,6 +143,7 @@ def interrupt_load_and_sweep(pipeline: Pipeline) -> None:
     assert outcome["requeued_loads"] == 1
     assert outcome["partitions_dropped"] > 0
     assert pipeline.next_loads()[0]["status"] == "SUCCEEDED"
+    assert pipeline.sweep()["requeued_files"] == 0
 
 
 def rotate_secrets(pipeline: Pipeline) -> None:
