@@ -38,6 +38,7 @@ class Scenario(StrEnum):
     """What leads an execution to a task."""
 
     GOOD = "a good file"
+    ODD = "a good file, whose key XML cannot spell"
     BAD = "a bad file"
     MIXED = "a good and a bad file"
     REFUSED = "a bad file that was refused before"
@@ -53,6 +54,7 @@ SCENARIOS = {
         ("load", state): Scenario.SLOW
         for state in ("AskForTurn", "DescribeTurn", "FetchTurn", "CancelLoad", "RequeueLoad")
     },
+    ("load", "DeleteVersion"): Scenario.ODD,
     ("load", "SplitLoad"): Scenario.MIXED,
     ("load", "CopyToQuarantine"): Scenario.BAD,
     ("load", "FindReason"): Scenario.REFUSED,
@@ -330,7 +332,8 @@ class Matrix:
 
 
 def _files(cell: Cell, number: int) -> list[tuple[str, bytes]]:
-    good = ("good.csv", cell.dataset.file(number))
+    name = "good\x07.csv" if cell.scenario is Scenario.ODD else "good.csv"
+    good = (name, cell.dataset.file(number))
     bad = ("bad.csv", cell.dataset.bad_file(number))
     if cell.scenario in (Scenario.BAD, Scenario.REFUSED):
         return [bad]
