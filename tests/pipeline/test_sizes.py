@@ -136,7 +136,9 @@ def test_bomb_ends_its_own_load_and_no_other(pipeline: Pipeline) -> None:
     [failed] = [e for e in executions if e["status"] == "FAILED"]
     assert keys_of(failed) == [explosive]
     assert failed["cause"].startswith("CancelLoad: LoadTimedOut: ")
-    assert len(executions) == 3
+    # The good ones may have waited for the bomb's turn to end, and come again.
+    loads = {tuple(keys_of(execution)) for execution in executions}
+    assert loads == {(explosive, *GOOD), (explosive,), tuple(GOOD)}
     assert pipeline.versions("raw/") == [explosive]
     [mail] = pipeline.mails("Support")
     assert "inflates to more than it should" in mail.message
