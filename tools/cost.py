@@ -37,7 +37,8 @@ POLLS_PER_DAY = 5 * DAY_SECONDS / 20
 # CloudWatch's names that an ordinary load gives a value, for its dataset and over all; and what
 # StartLoadsFunction counts of uploads that it ignores, or that went astray.
 METRICS = 2 * 8 + 2
-# The history of a load with its data, which the machine logs whole: without files, and for each.
+# The events of a load's history without their data, which is what the machine logs: without files,
+# and for each (those of the two maps, which the laptop's history leaves out).
 LOG_BYTES, LOG_BYTES_PER_FILE = 28_000, 4_000
 
 
