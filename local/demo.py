@@ -13,6 +13,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from local import interrupts
 from local.cloud import LaptopCloud
@@ -110,6 +111,8 @@ def _show(stack: Stack, console: Console, stopwatch: Stopwatch) -> list[Check]:
     _upload(stack, files, console)
     stopwatch.lap("upload")
     _follow_loads(stack, len(files), console)
+    if not console.is_terminal:
+        console.print()  # Rich leaves the last line open there
     stopwatch.lap("load")
     _print_tables(stack, datasets, console)
     _print_archive(stack, console)
@@ -157,17 +160,14 @@ def _input(stack: Stack, execution: dict[str, Any]) -> dict[str, Any]:
     return parsed
 
 
-def _progress(stack: Stack, execution: dict[str, Any], load: dict[str, Any]) -> Table:
+def _progress(stack: Stack, execution: dict[str, Any], load: dict[str, Any]) -> Group:
     """One execution: its states in the order of their first visit."""
     events = stack.step_functions.get_execution_history(
         executionArn=execution["executionArn"], maxResults=1000
     )["events"]
     count = len(load["files"])
-    table = Table(
-        title=f"{execution['name']}: {count} file{'s' if count > 1 else ''}, {execution['status']}",
-        title_justify="left",
-        box=None,
-    )
+    files = f"{count} file{'s' if count > 1 else ''}"
+    table = Table(box=None)
     table.add_column("at", justify="right")
     table.add_column("state")
     table.add_column("visits", justify="right")
@@ -178,7 +178,8 @@ def _progress(stack: Stack, execution: dict[str, Any], load: dict[str, Any]) -> 
         failure = event.get("executionFailedEventDetails", {})
         if failure:
             table.add_row("", f"{failure.get('error')}: {failure.get('cause')}")
-    return table
+    # Not the table's title, which would be as narrow as the table.
+    return Group(Text(f"{execution['name']}: {files}, {execution['status']}"), table)
 
 
 def _visits(events: list[dict[str, Any]]) -> dict[str, list[datetime]]:
