@@ -108,6 +108,19 @@ def test_interrupt_leaves_nothing(phase: str, launch: Callable[..., Program]) ->
     assert list(program.folder.iterdir()) == []
 
 
+def redeploy(port: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "local", "redeploy", "--port", port],
+        cwd=PROJECT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_redeploy_says_that_nothing_runs() -> None:
+    done = redeploy("1")
+
+    assert (done.returncode, "Is `make up` running?" in done.stdout) == (1, True)
+
+
 def test_up_says_ready_and_ends_well(launch: Callable[..., Program]) -> None:
     program = launch("up", "--port", "0", "--warehouse-port", "0")
     assert program.process.stdout
@@ -116,9 +129,13 @@ def test_up_says_ready_and_ends_well(launch: Callable[..., Program]) -> None:
         lines.append(line.rstrip())
         if line == "ready\n":
             break
+    [port] = [line.split(":")[-1].split()[0] for line in lines if line.startswith("AWS  ")]
+    redeployed = redeploy(port)
 
     code, left = program.interrupt(signal.SIGTERM)
 
     assert (code, left) == (0, set()), "\n".join(lines)
+    assert redeployed.returncode == 0, redeployed.stdout
+    assert "Files of a dataset go to s3://redshift-pipeline-raw-" in redeployed.stdout
     assert list(program.folder.iterdir()) == []
     assert not any("password" in line and "json" not in line for line in lines)
