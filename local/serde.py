@@ -256,7 +256,9 @@ class OpenCsv:
         if b"\0" in block:
             raise FormatError("a row holds a NUL character")
         suffix = "".join("\t" + copy_value(value) for value in more) + "\n"
-        if self._is_plain(block):
+        missing = self._missing_columns(block)
+        if missing is not None:
+            suffix = f"\t{NULL}" * missing + suffix
             return block.replace(self.separator.encode(), b"\t").replace(b"\n", suffix.encode())
         try:
             text = block.decode()
@@ -265,19 +267,23 @@ class OpenCsv:
         rows = (self.handling.fitted(row, self.width) for row in self._rows(text))
         return "".join(self._copy_row(row, suffix) for row in rows if row is not None).encode()
 
-    def _is_plain(self, block: bytes) -> bool:
-        """Whether separators alone say where a column ends, and each line has just its columns."""
+    def _missing_columns(self, block: bytes) -> int | None:
+        """How many columns each line lacks, where separators alone say where a column ends and all
+        lines have as many; None otherwise."""
         separator = self.separator.encode()
         special = {self.quote.encode(), self.escape.encode(), b"\\", b"\t", b"\r"} - {separator}
-        if self.width == 1 or any(character in block for character in special):
-            return False
+        if any(character in block for character in special):
+            return None
         if not block.isascii() and not _is_utf8(block):
-            return False
-        separators = self.width - 1
-        return all(
-            line.count(separator) == separators and len(line) <= MAX_VALUE_BYTES
-            for line in block[:-1].split(b"\n")
-        )
+            return None
+        lines = block[:-1].split(b"\n")
+        separators = {line.count(separator) for line in lines}
+        if len(separators) > 1 or max(map(len, lines)) > MAX_VALUE_BYTES:
+            return None
+        missing = self.width - 1 - separators.pop()
+        # An empty line is a row of NULLs, and has no separator either.
+        is_plain = missing == 0 or (missing > 0 and self.handling.column_count not in ("FAIL", "DROP_ROW"))
+        return missing if is_plain and missing < self.width - 1 else None
 
     def _rows(self, text: str) -> Iterable[list[str]]:
         if self.escape not in text and self._regular_lines().fullmatch(text):
