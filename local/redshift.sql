@@ -470,8 +470,8 @@ create aggregate redshift.avg(numeric) (sfunc = redshift.refuse_average, stype =
 
 -- ---- try_cast --------------------------------------------------------------------------------
 -- Null where the text is no such value. A blank text is an error, as on Redshift. PostgreSQL
--- reads more than Redshift does (1_000, 0x1F, 'today'), hence the patterns. The CASE stands within
--- the cast, or the planner would cast a constant before it asks whether that can be done.
+-- reads more than Redshift does (1_000, 0x1F, 'today'), hence the patterns. Not in the language SQL:
+-- such functions are put in place of their calls, and would work their argument out several times.
 
 create function redshift.reject_blank(p_type text) returns boolean language plpgsql stable as $$
 begin
@@ -503,15 +503,17 @@ begin
     loop
         execute format(
             $function$
-            create function redshift.try_cast_%s(p_text text) returns %s language sql stable as
+            create function redshift.try_cast_%s(p_text text) returns %s
+            language plpgsql stable strict as
             $body$
-                select cast(
-                    case
-                        when p_text ~ %L and pg_input_is_valid(p_text, %L) then p_text
-                        when coalesce(trim(p_text) = '', false) and redshift.reject_blank(%L)
-                        then null
-                    end as %s
-                )
+            begin
+                if p_text ~ %L and pg_input_is_valid(p_text, %L) then
+                    return cast(p_text as %s);
+                elsif trim(p_text) = '' then
+                    perform redshift.reject_blank(%L);
+                end if;
+                return null;
+            end;
             $body$
             $function$,
             replace(v_type.name, ' ', '_'), v_type.name, v_type.pattern, v_type.name, v_type.name,

@@ -282,7 +282,9 @@ class OpenCsv:
             return None
         missing = self.width - 1 - separators.pop()
         # An empty line is a row of NULLs, and has no separator either.
-        is_plain = missing == 0 or (missing > 0 and self.handling.column_count not in ("FAIL", "DROP_ROW"))
+        is_plain = missing == 0 or (
+            missing > 0 and self.handling.column_count not in ("FAIL", "DROP_ROW")
+        )
         return missing if is_plain and missing < self.width - 1 else None
 
     def _rows(self, text: str) -> Iterable[list[str]]:

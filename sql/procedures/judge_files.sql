@@ -23,7 +23,7 @@ create or replace procedure etl.judge_files(
 as $$
 declare
     v_bad_files bigint;
-    v_padded_files bigint;
+    v_padded_rows bigint;
     v_superseded_files bigint;
     v_file_id varchar(32);
     v_object_key varchar(1024);
@@ -40,17 +40,6 @@ declare
     v_others varchar(64);
     v_reason varchar(1024);
 begin
-    -- Who pads the header pads the rows.
-    select count(*) into v_padded_files from load_rows where kind = 'padded';
-    if v_padded_files > 0 then
-        update load_rows
-        set reject_reason = null
-        where
-            reject_reason = 'too many fields, the last of them empty'
-            and file_id in (select file_id from load_rows where kind = 'padded');
-        update load_rows set kind = 'header' where kind = 'padded';
-    end if;
-
     drop table if exists load_counts;
     create temp table load_counts (
         file_id varchar(32),
@@ -58,31 +47,64 @@ begin
         size_bytes bigint,
         status varchar(16),
         header_rows bigint,
+        padded_rows bigint,
+        refused_headers bigint,
         blank_rows bigint,
         source_rows bigint,
-        rejected_rows bigint
+        rejected_rows bigint,
+        surplus_rows bigint
     );
 
     insert into load_counts (
-        file_id, object_key, size_bytes, status, header_rows, blank_rows, source_rows, rejected_rows
+        file_id, object_key, size_bytes, status, header_rows, padded_rows, refused_headers, blank_rows,
+        source_rows, rejected_rows, surplus_rows
     )
+    -- The rows are read here, once; what follows asks these counts first.
+    with counted as (
+        select
+            file_id,
+            kind,
+            count(*) as all_rows,
+            count(reject_reason) as rejected_rows,
+            sum(case when reject_reason = 'too many fields, the last of them empty' then 1 else 0 end) as surplus_rows
+        from load_rows
+        group by
+            file_id,
+            kind
+    )
+
     select
         load_files.file_id,
         load_files.object_key,
         load_files.size_bytes,
         load_files.status,
-        sum(case when load_rows.kind = 'header' then 1 else 0 end) as header_rows,
-        sum(case when load_rows.kind = 'blank' then 1 else 0 end) as blank_rows,
-        sum(case when load_rows.kind = 'row' then 1 else 0 end) as source_rows,
-        sum(case when load_rows.kind = 'row' and load_rows.reject_reason is not null then 1 else 0 end) as rejected_rows
+        sum(case when counted.kind in ('header', 'padded') then counted.all_rows else 0 end) as header_rows,
+        sum(case when counted.kind = 'padded' then counted.all_rows else 0 end) as padded_rows,
+        sum(case when counted.kind in ('header', 'padded') then counted.rejected_rows else 0 end) as refused_headers,
+        sum(case when counted.kind = 'blank' then counted.all_rows else 0 end) as blank_rows,
+        sum(case when counted.kind = 'row' then counted.all_rows else 0 end) as source_rows,
+        sum(case when counted.kind = 'row' then counted.rejected_rows else 0 end) as rejected_rows,
+        sum(case when counted.kind = 'row' then counted.surplus_rows else 0 end) as surplus_rows
     from load_files
-    left join load_rows on load_files.file_id = load_rows.file_id
+    left join counted on load_files.file_id = counted.file_id
     where load_files.status in ('loaded', 'superseded')
     group by
         load_files.file_id,
         load_files.object_key,
         load_files.size_bytes,
         load_files.status;
+
+    -- Who pads the header pads the rows.
+    select nvl(sum(padded_rows), 0) into v_padded_rows from load_counts;
+    if v_padded_rows > 0 then
+        update load_rows
+        set reject_reason = null
+        where
+            reject_reason = 'too many fields, the last of them empty'
+            and file_id in (select file_id from load_counts where padded_rows > 0);
+        update load_rows set kind = 'header' where kind = 'padded';
+        update load_counts set rejected_rows = rejected_rows - surplus_rows where padded_rows > 0;
+    end if;
 
     -- A file that is not empty gives one row at least. Compressed, an empty file still has a few
     -- dozen bytes.
@@ -107,8 +129,8 @@ begin
     end if;
 
     select count(*), min(file_id) into v_bad_files, v_file_id
-    from load_rows
-    where kind = 'header' and reject_reason is not null;
+    from load_counts
+    where refused_headers > 0;
     if v_bad_files > 0 then
         select object_key into v_object_key from load_counts where file_id = v_file_id;
         select max(reject_reason) into v_reason

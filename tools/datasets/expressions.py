@@ -5,7 +5,7 @@ without the blanks around it, NULL for no value, and as `c`, its value, NULL whe
 A row of `load_rows` has the first and the last: a text is needed again for few rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tools.datasets import formats
@@ -37,9 +37,9 @@ def literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def without_null_markers(text: str, column: Column) -> str:
+def without_null_markers(text: str, markers: Iterable[str]) -> str:
     """The text, NULL where it stands for no value."""
-    for marker in column.null:
+    for marker in markers:
         text = f"nullif({text}, {literal(marker)})"
     return text
 
@@ -83,7 +83,22 @@ class Cell:
         """SQL of the text, of what was read: without what stands around it, NULL for no value."""
         if self.is_typed:
             return f"cast({self.raw} as varchar(65535))"
-        return without_null_markers(self._stripped, self.column)
+        return without_null_markers(self._stripped, self.column.null)
+
+    @property
+    def readable(self) -> str:
+        """SQL of the text that the value is read of.
+
+        As `cleaned`, but for markers of no value that are none of the type anyway.
+        """
+        column = self.column
+        needs_digit = column.type in ("integer", "double", "date", "timestamp") or (
+            column.type == "decimal" and column.precision > column.scale
+        )
+        if self.is_typed or not needs_digit:
+            return self.cleaned
+        like_values = [marker for marker in column.null if any(map(str.isdigit, marker))]
+        return without_null_markers(self._stripped, like_values)
 
     @property
     def _stripped(self) -> str:
@@ -146,7 +161,14 @@ class Cell:
             yield 4, f"{text} !~ {pattern}", f"not of the pattern {column.pattern}"
         if column.type == "text":
             limit = column.max_length
-            yield 5, f"len({text}) > {limit}", f"longer than {limit} characters"
+            is_long = f"len({self._length_of(limit)}) > {limit}"
+            yield 5, is_long, f"longer than {limit} characters"
+
+    def _length_of(self, limit: int) -> str:
+        """SQL of a text that is longer than the limit where the value is; of few steps."""
+        if self.is_typed or any(len(marker) > limit for marker in self.column.null):
+            return self.cleaned
+        return self._stripped
 
     def _converted(self) -> str:
         return f"cast({self.raw} as {self.column.sql_type})"

@@ -104,6 +104,14 @@ class View:
         return f"nvl(sum({(names or ['source_rows'])[0]}), 0)"
 
     @property
+    def dates(self) -> str | None:
+        """Its column that says what dates a load covers, if it has that."""
+        dates = self.dataset.dates_column
+        if dates in self.kept:
+            return dates
+        return next((part.name for part in self.grouped if part.column == dates), None)
+
+    @property
     def stored_columns(self) -> list[tuple[str, str]]:
         """(name, type) of each column of the table by file."""
         values = self.dataset.values
@@ -241,6 +249,7 @@ class Rendering:
             faults=list(self._faults()),
             surplus=SURPLUS if isinstance(self.dataset.format, Csv) else "",
             dates=self.dataset.dates_column,
+            dated=next((table for table in self.tables if table.dates), None),
             header=literal(self._header()),
             has_header=bool(self._header()),
             **self._row(),

@@ -38,6 +38,7 @@ declare
     v_new_files bigint;
     v_superseded_files bigint;
     v_replaced_files bigint;
+    v_refused_rows bigint := 0;
     v_counted_rows bigint := 0;
     v_table_rows bigint;
     v_kept_rows bigint;
@@ -199,17 +200,17 @@ begin
                 minute__raw,
                 time_hour__raw,
                 row__surplus,
-                nullif(nullif(btrim(year__raw, v_blanks), ''), '\\N') as year__text,
-                nullif(nullif(btrim(month__raw, v_blanks), ''), '\\N') as month__text,
-                nullif(nullif(btrim(day__raw, v_blanks), ''), '\\N') as day__text,
-                nullif(btrim(dep_time__raw, v_blanks), 'NA') as dep_time__text,
-                nullif(btrim(dep_delay__raw, v_blanks), 'NA') as dep_delay__text,
-                nullif(btrim(arr_delay__raw, v_blanks), 'NA') as arr_delay__text,
+                btrim(year__raw, v_blanks) as year__text,
+                btrim(month__raw, v_blanks) as month__text,
+                btrim(day__raw, v_blanks) as day__text,
+                btrim(dep_time__raw, v_blanks) as dep_time__text,
+                btrim(dep_delay__raw, v_blanks) as dep_delay__text,
+                btrim(arr_delay__raw, v_blanks) as arr_delay__text,
                 nullif(nullif(btrim(carrier__raw, v_blanks), ''), '\\N') as carrier__text,
                 nullif(nullif(btrim(origin__raw, v_blanks), ''), '\\N') as origin__text,
                 nullif(nullif(btrim(dest__raw, v_blanks), ''), '\\N') as dest__text,
-                nullif(nullif(btrim(distance__raw, v_blanks), ''), '\\N') as distance__text,
-                nullif(nullif(btrim(time_hour__raw, v_blanks), ''), '\\N') as time_hour__text
+                btrim(distance__raw, v_blanks) as distance__text,
+                btrim(time_hour__raw, v_blanks) as time_hour__text
             from source
             -- The superseded ones too: a file that has to be refused is, whenever it comes.
             where file_id in (select file_id from load_files where status in ('loaded', 'superseded'))
@@ -305,17 +306,17 @@ begin
                     when dep_delay not between -1440 and 14400 then 'dep_delay: outside -1440 to 14400'
                     when arr_delay not between -1440 and 14400 then 'arr_delay: outside -1440 to 14400'
                     when distance not between 0 and 20000 then 'distance: outside 0 to 20000'
-                    when len(nullif(nullif(btrim(sched_dep_time__raw, v_blanks), ''), '\\N')) > 256 then 'sched_dep_time: longer than 256 characters'
-                    when len(nullif(nullif(btrim(arr_time__raw, v_blanks), ''), '\\N')) > 256 then 'arr_time: longer than 256 characters'
-                    when len(nullif(nullif(btrim(sched_arr_time__raw, v_blanks), ''), '\\N')) > 256 then 'sched_arr_time: longer than 256 characters'
-                    when len(nullif(nullif(btrim(carrier__raw, v_blanks), ''), '\\N')) > 64 then 'carrier: longer than 64 characters'
-                    when len(nullif(nullif(btrim(flight__raw, v_blanks), ''), '\\N')) > 256 then 'flight: longer than 256 characters'
-                    when len(nullif(nullif(btrim(tailnum__raw, v_blanks), ''), '\\N')) > 256 then 'tailnum: longer than 256 characters'
-                    when len(nullif(nullif(btrim(origin__raw, v_blanks), ''), '\\N')) > 64 then 'origin: longer than 64 characters'
-                    when len(nullif(nullif(btrim(dest__raw, v_blanks), ''), '\\N')) > 64 then 'dest: longer than 64 characters'
-                    when len(nullif(nullif(btrim(air_time__raw, v_blanks), ''), '\\N')) > 256 then 'air_time: longer than 256 characters'
-                    when len(nullif(nullif(btrim(hour__raw, v_blanks), ''), '\\N')) > 256 then 'hour: longer than 256 characters'
-                    when len(nullif(nullif(btrim(minute__raw, v_blanks), ''), '\\N')) > 256 then 'minute: longer than 256 characters'
+                    when len(btrim(sched_dep_time__raw, v_blanks)) > 256 then 'sched_dep_time: longer than 256 characters'
+                    when len(btrim(arr_time__raw, v_blanks)) > 256 then 'arr_time: longer than 256 characters'
+                    when len(btrim(sched_arr_time__raw, v_blanks)) > 256 then 'sched_arr_time: longer than 256 characters'
+                    when len(btrim(carrier__raw, v_blanks)) > 64 then 'carrier: longer than 64 characters'
+                    when len(btrim(flight__raw, v_blanks)) > 256 then 'flight: longer than 256 characters'
+                    when len(btrim(tailnum__raw, v_blanks)) > 256 then 'tailnum: longer than 256 characters'
+                    when len(btrim(origin__raw, v_blanks)) > 64 then 'origin: longer than 64 characters'
+                    when len(btrim(dest__raw, v_blanks)) > 64 then 'dest: longer than 64 characters'
+                    when len(btrim(air_time__raw, v_blanks)) > 256 then 'air_time: longer than 256 characters'
+                    when len(btrim(hour__raw, v_blanks)) > 256 then 'hour: longer than 256 characters'
+                    when len(btrim(minute__raw, v_blanks)) > 256 then 'minute: longer than 256 characters'
                     when flight_date is null then 'flight_date: cannot be computed'
                     -- Last of all: a file whose header is padded likewise may have it.
                     when row__surplus is not null then 'too many fields, the last of them empty'
@@ -325,7 +326,10 @@ begin
         where
             load_rows.row__number = judged.row__number
             and judged.reject_reason is not null;
+        get diagnostics v_refused_rows := row_count;
+    end if;
 
+    if v_refused_rows > 0 then
         update load_rows
         set
             line = nvl(year__raw, '') || ',' || nvl(month__raw, '') || ',' || nvl(day__raw, '') || ',' || nvl(dep_time__raw, '') || ',' || nvl(sched_dep_time__raw, '') || ',' || nvl(dep_delay__raw, '') || ',' || nvl(arr_time__raw, '') || ',' || nvl(sched_arr_time__raw, '') || ',' || nvl(arr_delay__raw, '') || ',' || nvl(carrier__raw, '') || ',' || nvl(flight__raw, '') || ',' || nvl(tailnum__raw, '') || ',' || nvl(origin__raw, '') || ',' || nvl(dest__raw, '') || ',' || nvl(air_time__raw, '') || ',' || nvl(distance__raw, '') || ',' || nvl(hour__raw, '') || ',' || nvl(minute__raw, '') || ',' || nvl(time_hour__raw, '') || nvl(',' || row__surplus, ''),
@@ -393,16 +397,14 @@ begin
         get diagnostics v_table_rows := row_count;
         p_aggregate_rows := p_aggregate_rows + v_table_rows;
 
-        select nvl(sum(flights), 0) into v_kept_rows
+        select nvl(sum(flights), 0), min(flight_date), max(flight_date)
+        into v_kept_rows, v_first_date, v_last_date
         from mart.daily_route_performance_by_file
         where file_id in (select file_id from load_files where status = 'loaded');
         if v_kept_rows <> v_counted_rows then
             raise exception 'load %: mart.daily_route_performance_by_file stands for % rows of %', p_load_id, v_kept_rows, v_counted_rows;
         end if;
 
-        select min(flight_date), max(flight_date) into v_first_date, v_last_date
-        from load_rows
-        where kind = 'row' and reject_reason is null;
     end if;
 
     call etl.finish_load(

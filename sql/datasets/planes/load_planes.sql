@@ -38,6 +38,7 @@ declare
     v_new_files bigint;
     v_superseded_files bigint;
     v_replaced_files bigint;
+    v_refused_rows bigint := 0;
     v_counted_rows bigint := 0;
     v_table_rows bigint;
     v_kept_rows bigint;
@@ -202,18 +203,21 @@ begin
                     when engines not between 0 and 12 then 'engines: outside 0 to 12'
                     when seats not between 0 and 1000 then 'seats: outside 0 to 1000'
                     when speed not between 0 and 2000 then 'speed: outside 0 to 2000'
-                    when len(nullif(nullif(btrim(tailnum__raw, v_blanks), ''), '\\N')) > 16 then 'tailnum: longer than 16 characters'
-                    when len(nullif(nullif(btrim(type__raw, v_blanks), ''), '\\N')) > 64 then 'type: longer than 64 characters'
-                    when len(nullif(nullif(btrim(manufacturer__raw, v_blanks), ''), '\\N')) > 64 then 'manufacturer: longer than 64 characters'
-                    when len(nullif(nullif(btrim(model__raw, v_blanks), ''), '\\N')) > 64 then 'model: longer than 64 characters'
-                    when len(nullif(nullif(btrim(engine__raw, v_blanks), ''), '\\N')) > 64 then 'engine: longer than 64 characters'
+                    when len(btrim(tailnum__raw, v_blanks)) > 16 then 'tailnum: longer than 16 characters'
+                    when len(btrim(type__raw, v_blanks)) > 64 then 'type: longer than 64 characters'
+                    when len(btrim(manufacturer__raw, v_blanks)) > 64 then 'manufacturer: longer than 64 characters'
+                    when len(btrim(model__raw, v_blanks)) > 64 then 'model: longer than 64 characters'
+                    when len(btrim(engine__raw, v_blanks)) > 64 then 'engine: longer than 64 characters'
                 end as reject_reason
             from load_rows
         ) as judged
         where
             load_rows.row__number = judged.row__number
             and judged.reject_reason is not null;
+        get diagnostics v_refused_rows := row_count;
+    end if;
 
+    if v_refused_rows > 0 then
         update load_rows
         set
             line = nvl(left(cast(tailnum__raw as varchar(65535)), 256), '') || ', ' || nvl(left(cast(year__raw as varchar(65535)), 256), '') || ', ' || nvl(left(cast(type__raw as varchar(65535)), 256), '') || ', ' || nvl(left(cast(manufacturer__raw as varchar(65535)), 256), '') || ', ' || nvl(left(cast(model__raw as varchar(65535)), 256), '') || ', ' || nvl(left(cast(engines__raw as varchar(65535)), 256), '') || ', ' || nvl(left(cast(seats__raw as varchar(65535)), 256), '') || ', ' || nvl(left(cast(speed__raw as varchar(65535)), 256), '') || ', ' || nvl(left(cast(engine__raw as varchar(65535)), 256), ''),

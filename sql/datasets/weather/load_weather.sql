@@ -39,6 +39,7 @@ declare
     v_new_files bigint;
     v_superseded_files bigint;
     v_replaced_files bigint;
+    v_refused_rows bigint := 0;
     v_counted_rows bigint := 0;
     v_table_rows bigint;
     v_kept_rows bigint;
@@ -136,20 +137,20 @@ begin
                 case when row__line is null then 'longer than 65,535 bytes, or \\N' when not is_valid_json(btrim(row__line, v_blanks)) or left(btrim(row__line, v_blanks), 1) <> '{' then 'not a JSON object' end as row__fault,
                 row__line,
                 nullif(nullif(btrim(json_extract_path_text(row__line, 'origin', true), v_blanks), ''), '\\N') as origin__text,
-                nullif(nullif(btrim(json_extract_path_text(row__line, 'year', true), v_blanks), ''), '\\N') as year__text,
-                nullif(nullif(btrim(json_extract_path_text(row__line, 'month', true), v_blanks), ''), '\\N') as month__text,
-                nullif(nullif(btrim(json_extract_path_text(row__line, 'day', true), v_blanks), ''), '\\N') as day__text,
-                nullif(nullif(btrim(json_extract_path_text(row__line, 'hour', true), v_blanks), ''), '\\N') as hour__text,
-                nullif(nullif(btrim(json_extract_path_text(row__line, 'temp', true), v_blanks), ''), '\\N') as temperature__text,
-                nullif(nullif(btrim(json_extract_path_text(row__line, 'dewp', true), v_blanks), ''), '\\N') as dew_point__text,
-                nullif(nullif(btrim(json_extract_path_text(row__line, 'humid', true), v_blanks), ''), '\\N') as humidity__text,
-                nullif(nullif(btrim(json_extract_path_text(row__line, 'wind', 'dir', true), v_blanks), ''), '\\N') as wind_direction__text,
-                nullif(nullif(btrim(json_extract_path_text(row__line, 'wind', 'speed', true), v_blanks), ''), '\\N') as wind_speed__text,
-                nullif(nullif(btrim(json_extract_path_text(row__line, 'wind', 'gust', true), v_blanks), ''), '\\N') as wind_gust__text,
-                nullif(nullif(btrim(json_extract_path_text(row__line, 'precip', true), v_blanks), ''), '\\N') as precipitation__text,
-                nullif(nullif(btrim(json_extract_path_text(row__line, 'pressure', true), v_blanks), ''), '\\N') as pressure__text,
-                nullif(nullif(btrim(json_extract_path_text(row__line, 'visib', true), v_blanks), ''), '\\N') as visibility__text,
-                nullif(nullif(btrim(json_extract_path_text(row__line, 'time_hour', true), v_blanks), ''), '\\N') as time_hour__text
+                btrim(json_extract_path_text(row__line, 'year', true), v_blanks) as year__text,
+                btrim(json_extract_path_text(row__line, 'month', true), v_blanks) as month__text,
+                btrim(json_extract_path_text(row__line, 'day', true), v_blanks) as day__text,
+                btrim(json_extract_path_text(row__line, 'hour', true), v_blanks) as hour__text,
+                btrim(json_extract_path_text(row__line, 'temp', true), v_blanks) as temperature__text,
+                btrim(json_extract_path_text(row__line, 'dewp', true), v_blanks) as dew_point__text,
+                btrim(json_extract_path_text(row__line, 'humid', true), v_blanks) as humidity__text,
+                btrim(json_extract_path_text(row__line, 'wind', 'dir', true), v_blanks) as wind_direction__text,
+                btrim(json_extract_path_text(row__line, 'wind', 'speed', true), v_blanks) as wind_speed__text,
+                btrim(json_extract_path_text(row__line, 'wind', 'gust', true), v_blanks) as wind_gust__text,
+                btrim(json_extract_path_text(row__line, 'precip', true), v_blanks) as precipitation__text,
+                btrim(json_extract_path_text(row__line, 'pressure', true), v_blanks) as pressure__text,
+                btrim(json_extract_path_text(row__line, 'visib', true), v_blanks) as visibility__text,
+                btrim(json_extract_path_text(row__line, 'time_hour', true), v_blanks) as time_hour__text
             from source
             -- The superseded ones too: a file that has to be refused is, whenever it comes.
             where file_id in (select file_id from load_files where status in ('loaded', 'superseded'))
@@ -242,7 +243,7 @@ begin
                     when precipitation not between 0 and 20 then 'precipitation: outside 0 to 20'
                     when pressure not between 850 and 1100 then 'pressure: outside 850 to 1100'
                     when visibility not between 0 and 100 then 'visibility: outside 0 to 100'
-                    when len(nullif(nullif(btrim(json_extract_path_text(row__line, 'origin', true), v_blanks), ''), '\\N')) > 64 then 'origin: longer than 64 characters'
+                    when len(btrim(json_extract_path_text(row__line, 'origin', true), v_blanks)) > 64 then 'origin: longer than 64 characters'
                     when weather_date is null then 'weather_date: cannot be computed'
                 end as reject_reason
             from load_rows
@@ -250,7 +251,10 @@ begin
         where
             load_rows.row__number = judged.row__number
             and judged.reject_reason is not null;
+        get diagnostics v_refused_rows := row_count;
+    end if;
 
+    if v_refused_rows > 0 then
         update load_rows
         set
             line = row__line,
@@ -345,16 +349,14 @@ begin
         get diagnostics v_table_rows := row_count;
         p_aggregate_rows := p_aggregate_rows + v_table_rows;
 
-        select nvl(sum(reports), 0) into v_kept_rows
+        select nvl(sum(reports), 0), min(weather_date), max(weather_date)
+        into v_kept_rows, v_first_date, v_last_date
         from mart.daily_weather_by_file
         where file_id in (select file_id from load_files where status = 'loaded');
         if v_kept_rows <> v_counted_rows then
             raise exception 'load %: mart.daily_weather_by_file stands for % rows of %', p_load_id, v_kept_rows, v_counted_rows;
         end if;
 
-        select min(weather_date), max(weather_date) into v_first_date, v_last_date
-        from load_rows
-        where kind = 'row' and reject_reason is null;
     end if;
 
     call etl.finish_load(
