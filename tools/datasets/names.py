@@ -14,7 +14,8 @@ _TAKEN = {
     *("p_empty_file_ids", "p_dates_covered", "p_reject_reasons", "p_rejected_files"),
     "p_same_files",
     *("v_blanks", "v_started_at", "v_new_files", "v_superseded_files", "v_replaced_files"),
-    *("v_counted_rows", "v_table_rows", "v_kept_rows", "v_first_date", "v_last_date"),
+    *("v_refused_rows", "v_counted_rows", "v_table_rows", "v_kept_rows"),
+    *("v_first_date", "v_last_date"),
 }
 
 

@@ -243,9 +243,8 @@ class Orc(Model):
 Format = Annotated[Csv | JsonLines | Parquet | Orc, Field(discriminator="type")]
 
 RATIOS = ("avg", "average", "mean", "ratio", "share", "percent")
+OF_DIFFERENT_VALUES = ("distinct", "count_distinct", "approximate_distinct", "sketch", "hll")
 OF_ALL_ROWS = (
-    "distinct",
-    "count_distinct",
     "median",
     "percentile",
     "mode",
@@ -281,6 +280,12 @@ class Measure(Model):
             raise ValueError(
                 f"{name} of files does not add up to that of all: keep the sum and the count as"
                 " measures, and write their ratio under computed"
+            )
+        if name in OF_DIFFERENT_VALUES:
+            raise ValueError(
+                f"{name} of files does not add up to that of all: name the column in the grain of a"
+                " table of its own, with a count, and whoever reads its view writes"
+                " count(distinct …) over few rows"
             )
         if name in OF_ALL_ROWS:
             raise ValueError(
