@@ -345,8 +345,8 @@ WRONG = {
     "a count of different values": (
         measure("{distinct: note}"),
         "14: tables.days.measures.m: distinct of files does not add up to that of all: name the "
-        "column in the grain of a table of its own, with a count, and whoever reads its view writes "
-        "count(distinct …) over few rows",
+        "column in the grain of a table of its own, with a count, and whoever reads its view "
+        "writes count(distinct …) over few rows",
     ),
     "by hand without a procedure": (
         HEAD + "load: by_hand\n" + COLUMNS,
