@@ -94,6 +94,22 @@ def test_rows_of_another_width_fail_or_go_as_the_table_says(line: bytes, action:
     assert len(copied(data, properties={COLUMNS: action})) == 2
 
 
+@pytest.mark.parametrize("line", [b"a,b", b"a", b"", b"a,b,c,d"])
+@pytest.mark.parametrize("action", ["SET_TO_NULL", "DISABLED", "FAIL", "DROP_ROW"])
+def test_rows_that_are_all_of_one_width_are_read_as_those_beside_others(
+    line: bytes, action: str
+) -> None:
+    properties = {**CLEANSED, COLUMNS: action}
+    whole = b"1,2,3\n"
+
+    if action == "FAIL":
+        with pytest.raises(FormatError, match="Unmatched number of columns"):
+            copied(line + b"\n", properties=properties)
+    else:
+        alone = copied((line + b"\n") * 2, properties=properties)
+        assert alone * 2 == copied((line + b"\n") * 4 + whole, properties=properties)[:-1]
+
+
 @pytest.mark.parametrize("beside", [b"", b'"",2,3\n'])
 def test_value_of_more_than_64_kilobytes_is_null_or_fails_as_the_table_says(beside: bytes) -> None:
     longest, longer = b"x" * 65_535, "ä".encode() * 32_768
