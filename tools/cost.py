@@ -37,9 +37,9 @@ POLLS_PER_DAY = 5 * DAY_SECONDS / 20
 # CloudWatch's names that an ordinary load gives a value, for its dataset and over all; and what
 # StartLoadsFunction counts of uploads that it ignores, or that went astray.
 METRICS = 2 * 8 + 2
-# The events of a load's history without their data, which is what the machine logs: without files,
-# and for each (those of the two maps, which the laptop's history leaves out).
-LOG_BYTES, LOG_BYTES_PER_FILE = 28_000, 4_000
+# The events of a load's history without their data, which is what the machine logs: of the load, of
+# each look at its statement, of each file (in the two maps; the laptop's history lacks most of it).
+LOG_BYTES, LOG_BYTES_PER_POLL, LOG_BYTES_PER_FILE = 18_000, 1_700, 4_000
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,10 @@ def month(files: int, arrivals: Arrivals) -> dict[str, float]:
         + of_type("AWS::CloudWatch::CompositeAlarm") * usd("cloudwatch_composite_alarm")
         + of_type("AWS::CloudWatch::Dashboard") * usd("cloudwatch_dashboard")
         + METRICS * usd("cloudwatch_metric"),
-        "CloudWatch logs, X-Ray": (loads * LOG_BYTES + files_loaded * LOG_BYTES_PER_FILE)
+        "CloudWatch logs, X-Ray": (
+            loads * (LOG_BYTES + polls(LOAD_SECONDS) * LOG_BYTES_PER_POLL)
+            + files_loaded * LOG_BYTES_PER_FILE
+        )
         / 1e9
         * usd("cloudwatch_log")
         + (loads + invocations) * usd("xray_trace"),
