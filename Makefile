@@ -188,7 +188,7 @@ lock: $(SET_UP) ## Write the requirements files anew, with the newest versions t
 	@$(COMPILE) requirements-security.in --output-file requirements-security.txt
 	@$(COMPILE) --no-deps requirements-year.in --output-file requirements-year.txt
 
-clean: ## Remove everything that is not in git's care
+clean: ## Remove what the targets have made, .venv and build too
 	@rm -rf $(VENV) .aws-sam build .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -10,7 +10,7 @@ from samtranslator.yaml_helper import yaml_parse
 from tests import commands
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 IN_BLOCKS = [(path, c) for path in DOCUMENTS for c in dict.fromkeys(commands.of_blocks(path))]
 IN_SENTENCES = [(path, c) for path in DOCUMENTS for c in dict.fromkeys(commands.of_sentences(path))]
 

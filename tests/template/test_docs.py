@@ -12,10 +12,12 @@ from samtranslator.yaml_helper import yaml_parse
 from local import sam_local
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+# For users, and for who changes the project.
+MANUAL = "".join((ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md"))
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 DOCUMENTS = [
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
     ROOT / "events/README.md",
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").rglob("*.md")),
@@ -29,12 +31,12 @@ EVENTS = sorted((ROOT / "events").rglob("*.json"))
 @pytest.mark.parametrize(
     "target", [name for name in TARGETS if name not in ("help",) and not name.startswith("check-")]
 )
-def test_readme_names_the_target(target: str) -> None:
-    assert f"make {target}" in README
+def test_manual_names_the_target(target: str) -> None:
+    assert f"make {target}" in MANUAL
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"`?make ([a-z-]+)", README))))
-def test_target_of_the_readme_exists(target: str) -> None:
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"`?make ([a-z-]+)", MANUAL))))
+def test_target_of_the_manual_exists(target: str) -> None:
     assert target in TARGETS
 
 
@@ -78,7 +80,7 @@ def test_page_says_what_the_event_prints(event: Path) -> None:
     assert f"| `{name}` | `" in (ROOT / "events/README.md").read_text()
 
 
-@pytest.mark.parametrize("page", ["README.md", "events/README.md"])
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "events/README.md"])
 def test_page_has_the_command_that_up_prints(page: str) -> None:
     words = sam_local.command("StartLoadsFunction", "start_loads/s3_notification.json")
     command = " ".join(word for word in words if "override" not in word and "=" not in word)
