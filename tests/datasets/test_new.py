@@ -359,6 +359,7 @@ def test_a_terminal_is_asked(
     assert "MM.DD.YYYY" in (project / "sql/datasets/orders/dataset.yaml").read_text()
 
 
+@pytest.mark.long
 def test_hundred_columns_make_procedures_that_the_data_api_takes(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -282,6 +282,7 @@ def test_load_that_a_full_warehouse_refuses_is_tried_again_and_mails_nobody(
     assert pipeline.query(COUNT) == [(FLIGHTS,)]
 
 
+@pytest.mark.long
 def test_load_that_a_full_warehouse_refuses_for_hours_is_told_of(pipeline: Pipeline) -> None:
     loaded = pipeline.load(("raw/flights/day.csv", WEEK[0]))
     with full_warehouse(pipeline, "SubmitLoad"):
@@ -297,6 +298,7 @@ def test_load_that_a_full_warehouse_refuses_for_hours_is_told_of(pipeline: Pipel
     assert len(pipeline.mails("Support")) == 1
 
 
+@pytest.mark.long
 def test_load_whose_question_a_full_warehouse_refuses_is_tried_again(pipeline: Pipeline) -> None:
     with pipeline.connect() as connection, short_deadline(pipeline.stack):
         connection.execute("lock table etl.flights_lock")
