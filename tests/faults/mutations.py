@@ -289,7 +289,9 @@ def noticed(mutation: Mutation) -> bool:
             text=True,
             check=False,
         )
-    said = [line for line in run.stdout.splitlines() if line.startswith(("E  ", "FAILED", "ERROR"))]
+    # With the path, since a log that a test prints has lines that begin with ERROR, too.
+    words = ("E  ", "FAILED tests/", "ERROR tests/")
+    said = [line for line in run.stdout.splitlines() if line.startswith(words)]
     print(f"without {mutation.guard}:", *said[:1], *said[-1:], sep="\n  ", flush=True)
     return run.returncode == TESTS_FAILED and not any(line.startswith("ERROR") for line in said)
 
