@@ -231,6 +231,7 @@ class LaptopCloud(Endpoint):
         ministack_plugs.validate_change_sets()
         ministack_plugs.provision_composite_alarms(self.endpoint_url, REGION)
         ministack_plugs.answer_secret_arns()
+        ministack_plugs.generate_secrets_as_asked()
         ministack_plugs.answer_custom_resources_at_s3()
         secret_rotation.install()
         ministack_plugs.read_yaml_definitions()

@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import re
-import string
 import threading
 import time
 import weakref
@@ -33,6 +32,7 @@ from ministack.services import (
     eventbridge,
     lambda_svc,
     s3,
+    secretsmanager,
     sqs,
     stepfunctions,
 )
@@ -281,18 +281,17 @@ def provision_composite_alarms(endpoint_url: str, region: str) -> None:
 
 
 def answer_secret_arns() -> None:
-    """Make `!Ref` of a secret its ARN, not its name, and heed `ExcludePunctuation`."""
+    """Make `!Ref` of a secret its ARN, not its name."""
     stock = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
 
     def name_of(arn: str) -> str:
         return arn.split(":secret:")[1].rsplit("-", 1)[0]
 
     def create(logical_id: str, properties: Any, stack: str) -> Any:
-        _, attributes = stock["create"](logical_id, _as_excluded_characters(properties), stack)
+        _, attributes = stock["create"](logical_id, properties, stack)
         return attributes["Arn"], attributes
 
     def update(arn: str, old: Any, new: Any, stack: str, logical_id: str | None = None) -> Any:
-        old, new = _as_excluded_characters(old), _as_excluded_characters(new)
         _, attributes = stock["update"](name_of(arn), old, new, stack, logical_id)
         return attributes["Arn"], attributes
 
@@ -318,12 +317,29 @@ def read_yaml_definitions() -> None:
     provisioners._sfn_definition = resolve_definition
 
 
-def _as_excluded_characters(properties: Any) -> Any:
-    generate = properties.get("GenerateSecretString", {})
-    if str(generate.get("ExcludePunctuation", False)).lower() != "true":
-        return properties
-    excluded = generate.get("ExcludeCharacters", "") + string.punctuation
-    return {**properties, "GenerateSecretString": {**generate, "ExcludeCharacters": excluded}}
+def generate_secrets_as_asked() -> None:
+    """Have GetRandomPassword generate the secrets of a template, as CloudFormation does.
+
+    The stock generator heeds no `ExcludePunctuation`, and at times leaves out digits, without which
+    Redshift takes no password.
+    """
+    stock = provisioners._sm_secret_string
+
+    def secret_string(properties: Any) -> str:
+        generate = properties.get("GenerateSecretString")
+        if not generate:
+            return str(stock(properties))
+        # A template may spell what is no text as text.
+        asked = {name: {"true": True, "false": False}.get(v, v) for name, v in generate.items()}
+        asked["PasswordLength"] = int(generate.get("PasswordLength", 32))
+        _, _, answer = secretsmanager._get_random_password(asked)
+        password = json.loads(answer)["RandomPassword"]
+        template = json.loads(generate.get("SecretStringTemplate", "null"))
+        if template is None:
+            return str(password)
+        return json.dumps({**template, generate["GenerateStringKey"]: password})
+
+    provisioners._sm_secret_string = secret_string
 
 
 def assume_roles_as_a_service() -> None:

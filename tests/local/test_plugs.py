@@ -6,6 +6,7 @@ A test that fails for `stock` says that MiniStack can do it by now: the plug may
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -223,6 +224,26 @@ def test_namespace_and_workgroup_are_provisioned(client: Client, plugged: bool) 
         pass
     client("cloudformation").delete_stack(StackName="warehouse")
     wait_for(lambda: not is_open(int(values["Port"])))
+
+
+def test_generated_secret_has_each_kind_of_character(client: Client, plugged: bool) -> None:
+    asked = {"PasswordLength": 4, "ExcludePunctuation": True}
+    names = [f"generated-{number}" for number in range(20)]
+    resources = {
+        f"Secret{number}": {
+            "Type": "AWS::SecretsManager::Secret",
+            "Properties": {"Name": name, "GenerateSecretString": asked},
+        }
+        for number, name in enumerate(names)
+    }
+    create_stack(client, "generated", resources, {})
+
+    secrets = client("secretsmanager")
+    values = [secrets.get_secret_value(SecretId=name)["SecretString"] for name in names]
+
+    kinds = [r"[a-z]", r"[A-Z]", r"[0-9]"]
+    assert all(re.search(kind, value) for kind in kinds for value in values) == plugged
+    client("cloudformation").delete_stack(StackName="generated")
 
 
 def test_topic_policy_for_two_topics_is_refused(client: Client, plugged: bool) -> None:
