@@ -228,7 +228,7 @@ MUTATIONS = (
         "the attempt in the ClientToken of a statement",
         "statemachine/load.asl.yaml",
         (("$states.context.Execution.Id & ' ' & $load_attempt", "$states.context.Execution.Id"),),
-        "tests/faults/test_kill.py::test_warehouse_killed_during_a_call",
+        "tests/statemachine/test_client_token.py::test_further_attempt_is_another_statement",
     ),
     Mutation(
         "the check that a file has its own file_id",
