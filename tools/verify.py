@@ -14,10 +14,11 @@ import re
 import secrets
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
+from types import FrameType
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -209,9 +210,9 @@ def _undisturbed() -> Iterator[None]:
 
 
 @contextmanager
-def _handling(handler: object) -> Iterator[None]:
+def _handling(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, handler) for number in numbers}  # type: ignore[arg-type]
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
